@@ -10,8 +10,8 @@ async fn a_route_is_not_there_before_its_version() {
     let house = House::build_deaf().await;
     for (minor, method, path) in [
         (7, "GET", "/clusters"),
-        (8, "GET", "/manageable_volumes"),
-        (8, "GET", "/manageable_snapshots/detail"),
+        (8, "POST", "/manageable_volumes"),
+        (8, "POST", "/manageable_snapshots"),
         (9, "PUT", "/backups/x"),
         (11, "GET", "/group_types"),
         (12, "GET", "/volumes/summary"),

@@ -131,7 +131,7 @@ fn probe(minor: u16, at: &Things) -> Option<Probe> {
         4 => get("/volumes?glance_metadata={'x': 'y'}", Count),
         5 => get("/messages?limit=x", Status),
         7 => get("/os-services", Has("cluster")),
-        8 => get("/manageable_volumes?host=h@lvm", Status),
+        8 => ask("POST", "/manageable_volumes", json!({}), Status),
         9 => ask(
             "PUT",
             format!("/backups/{nowhere}"),
@@ -274,7 +274,7 @@ const EXPECTED: &[(u16, &str, &str)] = &[
     (4, "3", "0"),
     (5, "200", "400"),
     (7, "not there", "there"),
-    (8, "404", "200"),
+    (8, "404", "400"),
     (9, "404", "501"),
     (10, "3", "0"),
     (11, "404", "501"),

@@ -50,6 +50,10 @@ const DIFFERENT: &[(usize, &str)] = &[
     (278, "Cinder had no filter file"),
     (282, "no backend to ask; other tests have it"),
     (283, "no backend to ask; other tests have it"),
+    (
+        285,
+        "openstackclient and openstacksdk list what can be adopted without a version",
+    ),
     (286, "no backend to ask; other tests have it"),
     (287, "no backend to adopt from; other tests have it"),
     (290, "no backend to adopt from; other tests have it"),

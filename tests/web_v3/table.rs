@@ -40,9 +40,12 @@ fn every_route_of_cinder_is_a_row() {
         .filter(|row| !row.purpose.is_empty())
         .map(|row| {
             let (path, action) = (unnamed(row.path), row.action.unwrap_or_default());
-            // openstackclient lists messages without a version.
-            let is_earlier = row.path.starts_with("/messages");
-            let since = if is_earlier { 3 } else { row.since };
+            // What openstackclient and openstacksdk list without a version.
+            let since = match row.path {
+                path if path.starts_with("/messages") => 3,
+                path if path.starts_with("/manageable_") => 8,
+                _ => row.since,
+            };
             format!("{}\t{path}\t{action}\t3.{since}", method(row))
         })
         .collect();

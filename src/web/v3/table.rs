@@ -264,14 +264,15 @@ fn of_manageable(t: &mut Routes) {
     const LIST_VOLUMES: Rule = admin("volume_extension:list_manageable");
     const LIST_SNAPSHOTS: Rule = admin("snapshot_extension:list_manageable");
     t.section("Adopting what exists");
-    t.get("/manageable_volumes", LIST_VOLUMES, manageable::list::<Volumes>).since(8).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::VOLUMES).does("backend volumes");
-    t.get("/manageable_volumes/detail", LIST_VOLUMES, manageable::detail::<Volumes>).since(8).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::VOLUMES).does("with reason_not_safe, cinder_id, extra_info");
+    // Listed in every version: openstackclient and openstacksdk send none.
+    t.get("/manageable_volumes", LIST_VOLUMES, manageable::list::<Volumes>).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::VOLUMES).does("backend volumes");
+    t.get("/manageable_volumes/detail", LIST_VOLUMES, manageable::detail::<Volumes>).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::VOLUMES).does("with reason_not_safe, cinder_id, extra_info");
     t.post("/manageable_volumes", admin("volume_extension:volume_manage"), manageable::manage::<Volumes>).body(schema::manage::VOLUME).body_since(16, schema::manage::VOLUME_V316).since(8).accepted(ADOPTED_VOLUME).makes().does("adopt");
     t.get("/os-volume-manage", LIST_VOLUMES, manageable::list::<Volumes>).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::VOLUMES).does("old name");
     t.get("/os-volume-manage/detail", LIST_VOLUMES, manageable::detail::<Volumes>).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::VOLUMES).does("old name");
     t.post("/os-volume-manage", admin("volume_extension:volume_manage"), manageable::manage::<Volumes>).body(schema::manage::VOLUME).body_since(16, schema::manage::VOLUME_V316).accepted(ADOPTED_VOLUME).makes().does("old name");
-    t.get("/manageable_snapshots", LIST_SNAPSHOTS, manageable::list::<Snapshots>).since(8).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::SNAPSHOTS).does("backend snapshots");
-    t.get("/manageable_snapshots/detail", LIST_SNAPSHOTS, manageable::detail::<Snapshots>).since(8).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::SNAPSHOTS).does("with source_reference");
+    t.get("/manageable_snapshots", LIST_SNAPSHOTS, manageable::list::<Snapshots>).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::SNAPSHOTS).does("backend snapshots");
+    t.get("/manageable_snapshots/detail", LIST_SNAPSHOTS, manageable::detail::<Snapshots>).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::SNAPSHOTS).does("with source_reference");
     t.post("/manageable_snapshots", admin("snapshot_extension:snapshot_manage"), manageable::manage::<Snapshots>).body(schema::manage::SNAPSHOT).since(8).accepted(snapshot::ADOPTED).makes().does("adopt");
     t.get("/os-snapshot-manage", LIST_SNAPSHOTS, manageable::list::<Snapshots>).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::SNAPSHOTS).does("old name");
     t.get("/os-snapshot-manage/detail", LIST_SNAPSHOTS, manageable::detail::<Snapshots>).parameters(manageable::PARAMETERS).parameters(&paged(manageable::SORT_KEYS)).ok(views::manageable::SNAPSHOTS).does("old name");
