@@ -18,9 +18,11 @@ import sys
 import tempfile
 import threading
 
+import cliff.command
+
 SHELLS = {"openstack": "openstackclient.shell", "cinder": "cinderclient.shell"}
-# Extensions that the clients look up by name when they run: the commands that the tests type, formats, and ways to log in.
-EXTENSIONS = ["cliff.formatter.list", "cliff.formatter.show", "keystoneauth1.plugin", "openstack.common", "openstack.identity.v3", "openstack.volume.v3"]
+# Extensions that the clients look up by name when they run: commands, formats, and ways to log in.
+EXTENSIONS = ("cliff.formatter.", "keystoneauth1.plugin", "openstack.")
 
 
 class Server:
@@ -93,11 +95,14 @@ def play(words, env, streams):
 def serve():
     for module in SHELLS.values():
         importlib.import_module(module)
-    for group in EXTENSIONS:
-        for extension in importlib.metadata.entry_points(group=group):
-            # Some need libraries that are not installed: the clients go on without them, too.
-            with contextlib.suppress(Exception):
-                extension.load()
+    for group in importlib.metadata.entry_points().groups:
+        if group.startswith(EXTENSIONS):
+            for extension in importlib.metadata.entry_points(group=group):
+                # Some need libraries that are not installed: the clients go on without them, too.
+                with contextlib.suppress(Exception):
+                    extension.load()
+    # `openstack` names the package of a command in its help, and reads the metadata of all packages for that.
+    cliff.command._get_distributions_by_modules()
     # A module that logs while it is imported adds a handler.
     logging.root.handlers.clear()
     for line in sys.stdin:
