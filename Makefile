@@ -19,7 +19,7 @@ NOTIFICATIONS_ARGS ?=
 EXAMPLES ?= 30
 GUEST_RUN := tests/guest/run target/guest
 
-.PHONY: run test lint format clippy deny unit docs clients api-fuzz tempest tempest-keystone notifications-amqp sim sim-replay soak bench help \
+.PHONY: run test lint format clippy deny unit docs clients clients-table api-fuzz tempest tempest-keystone notifications-amqp sim sim-replay soak bench help \
 	guest-image guest-test guest-attach guest-storage guest-wipe guest-faults guest-kills guest-migrate guest-matrix guest-lio guest-nvmet guest-bench
 
 help: ## Say what there is
@@ -77,6 +77,11 @@ docs:
 clients: ## Tests with real clients against real processes and real iSCSI
 	@$(CARGO) build --quiet --locked --bin pumice
 	@tests/clients/run
+
+clients-table: ## Every call of every client, compared with docs/reference/clients.md (UPDATE=1 writes it)
+	@scripts/install-packages $(TEST_PACKAGES)
+	@$(CARGO) build --quiet --locked --bin pumice
+	@CLIENTS_TABLE=1 tests/clients/run test_clients_table.py
 
 api-fuzz: ## Over 10,000 requests drawn from the OpenAPI document (EXAMPLES=n of each operation; FUZZ_SEED=n for others)
 	@scripts/install-packages $(TEST_PACKAGES)
