@@ -20,6 +20,7 @@
 //! | `rng`, `tasks` | random values; spawning of tasks |
 //! | `backoff`, `panic_text` | pauses between attempts; the text of a caught panic |
 //! | [`failpoint`] | points at which tests kill the process |
+//! | [`tls_client`] | TLS of the service's own requests |
 //! | [`private_files`] | files and folders that only their owner may read |
 //!
 //! # Creating a volume
@@ -57,6 +58,7 @@ mod rng;
 pub mod sim;
 pub mod store;
 mod tasks;
+pub mod tls_client;
 pub mod transport;
 pub mod verbs;
 pub mod web;

@@ -16,6 +16,7 @@ const TOOLS: &[&str] = &[
     "private_files",
     "rng",
     "tasks",
+    "tls_client",
 ];
 
 /// Each room, and which others it may use. `cli`, `sim` and `inventory` see everything.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::CheckConfigArgs;
-use super::serve::keystone;
+use super::serve::{keystone, notifications};
 use crate::config::{Config, DEFAULTS, Surroundings};
 use crate::web::policy::file::PolicyFile;
 use crate::web::tls::Certificate;
@@ -33,7 +33,8 @@ pub fn check_config(args: &CheckConfigArgs, surroundings: &Surroundings) -> Exit
                     }
                 }
             }
-            let faults = keystone::faults(&config);
+            let mut faults = keystone::faults(&config);
+            faults.extend(notifications::fault(&config));
             if !faults.is_empty() {
                 faults
                     .iter()

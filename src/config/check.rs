@@ -211,14 +211,12 @@ fn notifications(config: &Config, notes: &mut Notes) {
             !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace)
         })
     };
-    if has("webhook") && !begins(&of.webhook_url, &["http://"]) {
-        let problem =
-            "must be a URL such as http://events.example.org/volumes; for https put a proxy before it";
+    if has("webhook") && !begins(&of.webhook_url, &["http://", "https://"]) {
+        let problem = "must be a URL such as https://events.example.org/volumes";
         notes.invalid(&["notifications.webhook_url"], problem);
     }
-    if has("amqp") && !begins(&of.amqp_url, &["amqp://", "rabbit://"]) {
-        let problem =
-            "must be a URL such as amqp://user:password@broker.example.org:5672/; TLS is not supported";
+    if has("amqp") && !begins(&of.amqp_url, &["amqp://", "amqps://", "rabbit://"]) {
+        let problem = "must be a URL such as amqps://user:password@broker.example.org:5671/";
         notes.invalid(&["notifications.amqp_url"], problem);
     }
     let names = |key: &str, names: &[String], notes: &mut Notes| {

@@ -55,15 +55,27 @@ class Process:
 
 
 class Broker:
-    """A RabbitMQ with an epmd of its own; it keeps its data when it is killed."""
+    """A RabbitMQ with an epmd of its own; it keeps its data when it is killed. It listens for TLS, too."""
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True)
-        self.port, self.distribution, self.epmd_port = free_port(), free_port(), free_port()
+        self.port, self.distribution, self.epmd_port, self.tls_port = (free_port() for _ in range(4))
+        self.certificate, key = self.folder / "certificate.pem", self.folder / "key.pem"
+        extensions = ["subjectAltName=IP:127.0.0.1", "basicConstraints=critical,CA:FALSE"]
+        command = ["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "2",
+                   "-subj", "/CN=localhost", "-keyout", key, "-out", self.certificate]
+        subprocess.run(command + [word for one in extensions for word in ("-addext", one)], check=True, capture_output=True)
         config = self.folder / "rabbitmq.conf"
         # Only logins of this test; no memory alarm on small machines.
-        config.write_text("vm_memory_high_watermark.relative = 0.8\ndisk_free_limit.absolute = 50MB\n")
+        config.write_text(f"""
+vm_memory_high_watermark.relative = 0.8
+disk_free_limit.absolute = 50MB
+listeners.ssl.1 = 127.0.0.1:{self.tls_port}
+ssl_options.certfile = {self.certificate}
+ssl_options.keyfile = {key}
+ssl_options.verify = verify_none
+""")
         (self.folder / "rabbitmq-env.conf").touch()
         (self.folder / "enabled_plugins").write_text("[].\n")
         self.env = {
@@ -90,6 +102,12 @@ class Broker:
     @property
     def url(self):
         return f"rabbit://guest:guest@127.0.0.1:{self.port}/"
+
+    def sink(self, tls):
+        """The configuration of a sink that publishes to it."""
+        if not tls:
+            return {"sinks": ["amqp"], "amqp_url": self.url}
+        return {"sinks": ["amqp"], "amqp_url": f"amqps://guest:guest@127.0.0.1:{self.tls_port}/", "cafile": str(self.certificate)}
 
     def start(self):
         self.server = Process("rabbitmq", [SERVER], self.folder / "rabbitmq.log", self.env)

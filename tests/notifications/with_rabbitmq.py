@@ -1,6 +1,7 @@
 """Notifications with a real RabbitMQ, read by a listener of oslo.messaging.
 
   delivery  10,000 changes while the broker is killed five times and stands still once, and Pumice is killed once: each event is there, those of a volume in order.
+            With --tls Pumice publishes over TLS.
   latency   how long a create takes with the broker alive and dead, side by side.
 """
 
@@ -72,12 +73,12 @@ class Listener:
                 self.odd.append((priority, publisher_id, event_type, sorted(KEYS - set(payload))))
 
 
-def delivery(folder, changes, kills, threads=8):
+def delivery(folder, changes, kills, tls, threads=8):
     renames = 17
     of_a_volume = renames + 3
     volumes = -(-changes // (of_a_volume * threads))
     broker = Broker(folder / "rabbitmq")
-    pumice = Pumice(folder / "pumice", sinks=["amqp"], amqp_url=broker.url)
+    pumice = Pumice(folder / "pumice", **broker.sink(tls))
     listener = Listener(broker.url)
     done, lock = [0], threading.Lock()
 
@@ -148,7 +149,7 @@ def latency(folder, rounds, creates):
     """Two services, each with a broker of its own: one of the brokers is dead, and each round the other one. Creates go to both in
     turn, so that what else the machine does meets both."""
     brokers = [Broker(folder / f"rabbitmq-{n}") for n in range(2)]
-    services = [Pumice(folder / f"pumice-{n}", sinks=["amqp"], amqp_url=broker.url) for n, broker in enumerate(brokers)]
+    services = [Pumice(folder / f"pumice-{n}", **broker.sink(tls=False)) for n, broker in enumerate(brokers)]
     clients = [Client(service.port) for service in services]
     times = {"alive": [], "dead": []}
     ratios = []
@@ -201,15 +202,16 @@ def main():
     parser.add_argument("what", nargs="*", choices=["delivery", "latency", []], default=["delivery", "latency"])
     parser.add_argument("--changes", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--tls", action="store_true")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--creates", type=int, default=250)
     options = parser.parse_args()
-    needs(SERVER, "epmd")
+    needs(SERVER, "epmd", "openssl")
     logging.disable(logging.CRITICAL)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="pumice-notifications-"))
     try:
         if "delivery" in options.what:
-            delivery(folder / "delivery", options.changes, options.kills)
+            delivery(folder / "delivery", options.changes, options.kills, options.tls)
         if "latency" in options.what:
             latency(folder / "latency", options.rounds, options.creates)
     except BaseException:

@@ -6,10 +6,11 @@
 //! - Persistent messages with publisher confirms: a notification is accepted when the broker has confirmed it for each topic. One
 //!   that the broker could not route is not accepted: the queue is declared again.
 //! - One connection, made when there is something to publish; a failure closes it, and the next attempt makes a new one, to the next
-//!   of the brokers. Heartbeats and a time limit for each confirm find a broker that has stopped.
+//!   of the brokers. Heartbeats and a time limit for each confirm find a broker that has stopped. It is over TLS with `amqps://`.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,11 +18,13 @@ use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::FieldTable;
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
+use rustls::ClientConfig;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
+use super::amqp_tls;
 use super::message::envelope;
 use super::sink::{Sink, SinkError};
 use crate::model::volume::Secret;
@@ -38,7 +41,7 @@ const HEARTBEAT: u16 = 10;
 const PERSISTENT: u8 = 2;
 
 /// The options of the sink.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct AmqpOptions {
     /// The brokers, which are tried in turn. They have passwords, so they are not logged.
     pub urls: Vec<Secret>,
@@ -48,20 +51,24 @@ pub struct AmqpOptions {
     pub topics: Vec<String>,
     /// Whether exchange and queues are declared durable, if they do not exist.
     pub durable: bool,
+    /// The settings of TLS, for `amqps://`.
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
-/// The URL of a broker: `amqp://user:password@host:port/vhost`; oslo.messaging's `rabbit://` is the same.
+/// The URL of a broker: `amqp://user:password@host:port/vhost`, or `amqps://…` for TLS; oslo.messaging's `rabbit://` is `amqp://`.
 ///
 /// # Errors
 /// Why it cannot be used, without the URL itself.
 pub fn parse_url(url: &str) -> Result<AMQPUri, String> {
     let (scheme, rest) = url.split_once("://").ok_or("it has no scheme")?;
-    if !matches!(scheme, "amqp" | "rabbit") {
-        return Err(format!("its scheme is {scheme}, not amqp (TLS is not supported)"));
-    }
+    let scheme = match scheme {
+        "amqp" | "rabbit" => "amqp",
+        "amqps" => "amqps",
+        other => return Err(format!("its scheme is {other}, not amqp or amqps")),
+    };
     // An empty path is the virtual host `/`, as for oslo.messaging.
     let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let mut uri: AMQPUri = format!("amqp://{rest}")
+    let mut uri: AMQPUri = format!("{scheme}://{rest}")
         .parse()
         .map_err(|_| "it is malformed".to_owned())?;
     if rest.is_empty() || uri.authority.host.is_empty() {
@@ -143,7 +150,11 @@ impl AmqpSink {
 
     async fn open(&self, uri: AMQPUri) -> lapin::Result<Connected> {
         let properties = ConnectionProperties::default().with_connection_name("pumice notifications".into());
-        let connection = Connection::connect_uri(uri, properties).await?;
+        let connection = match (&self.options.tls, &uri.scheme) {
+            (Some(tls), AMQPScheme::AMQPS) => amqp_tls::connect(uri, properties, Arc::clone(tls)).await?,
+            // Without the settings an encrypted connection fails: lapin has no TLS of its own here.
+            _ => Connection::connect_uri(uri, properties).await?,
+        };
         self.declare_exchange(&connection).await?;
         for topic in &self.options.topics {
             for priority in [NotificationPriority::Info, NotificationPriority::Error] {

@@ -18,8 +18,10 @@
 //! | `sink` | what a sink does, and the errors of one |
 //! | `message` | the form of a notification on the wire |
 //! | `log_sink`, `webhook`, `amqp` | the sinks |
+//! | `amqp_tls` | connections to a broker over TLS |
 
 pub mod amqp;
+mod amqp_tls;
 mod log_sink;
 pub mod message;
 mod publisher;
@@ -115,3 +117,5 @@ impl Actor for Notifier {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

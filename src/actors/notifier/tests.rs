@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use async_trait::async_trait;
+use lapin::uri::AMQPScheme;
 use parking_lot::Mutex;
 use serde_json::Value;
 use uuid::Uuid;
@@ -61,6 +62,20 @@ fn options() -> PublisherOptions {
     }
 }
 
+/// A notification about a resource.
+pub(super) fn notification(resource: u128, event_type: &str) -> Notification {
+    let caller = NotificationCaller {
+        request_id: "req".to_owned(),
+        global_request_id: None,
+        user_id: "u".into(),
+        project_id: "p".into(),
+        roles: Vec::new(),
+        is_admin: false,
+    };
+    let (resource, payload) = (Uuid::from_u128(resource), "{}".to_owned());
+    Notification::new(event_type, "volume.h".to_owned(), resource, &caller, payload)
+}
+
 struct World {
     catalog: Catalog,
     store: Arc<dyn Store>,
@@ -84,20 +99,8 @@ impl World {
     /// Commits a notification for each of these resources, in this order.
     async fn notify(&self, events: &[(u128, &str)]) {
         for (resource, event_type) in events {
-            let caller = NotificationCaller {
-                request_id: "req".to_owned(),
-                global_request_id: None,
-                user_id: "u".into(),
-                project_id: "p".into(),
-                roles: Vec::new(),
-                is_admin: false,
-            };
-            let resource = Uuid::from_u128(*resource);
-            let payload = "{}".to_owned();
-            let notification =
-                Notification::new(event_type, "volume.h".to_owned(), resource, &caller, payload);
             let mut changes = self.catalog.change();
-            changes.notify(notification);
+            changes.notify(notification(*resource, event_type));
             changes.commit().await.unwrap();
         }
     }
@@ -266,6 +269,7 @@ async fn a_webhook_that_is_slow_or_fails_gets_each_notification_in_order() {
         url: Secret::new(format!("http://{address}/events")),
         secret: Some(Secret::new("key")),
         timeout: Duration::from_millis(300),
+        tls: None,
     });
     let bounded = PublisherOptions {
         refusals: 2,
@@ -356,7 +360,12 @@ fn urls_of_brokers_are_those_of_oslo_messaging() {
         ("one", 5673, "/")
     );
     assert_eq!(amqp::parse_url("amqp://one/volumes").unwrap().vhost, "volumes");
-    for bad in ["one:5672", "amqps://one", "http://one", "amqp://"] {
+    let encrypted = amqp::parse_url("amqps://one").unwrap();
+    assert_eq!(
+        (encrypted.scheme, encrypted.authority.port),
+        (AMQPScheme::AMQPS, 5671)
+    );
+    for bad in ["one:5672", "amqps://", "http://one", "amqp://"] {
         let why = amqp::parse_url(bad).unwrap_err();
         assert!(!why.contains("one"), "{why}");
     }

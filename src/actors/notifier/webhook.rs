@@ -1,4 +1,4 @@
-//! The sink that is a web server: a `POST` for each notification.
+//! The sink that is a web server: a `POST` for each notification, over TLS if its address says so.
 //!
 //! | answer | then |
 //! |---|---|
@@ -9,11 +9,13 @@
 //! The body is the message as oslo.messaging has it, without the envelope. With a secret, `X-Pumice-Signature: sha256=<hex>` is the
 //! HMAC of the body's bytes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use awc::http::StatusCode;
 use hmac::{Hmac, KeyInit, Mac};
+use rustls::ClientConfig;
 use sha2::Sha256;
 
 use super::message::message;
@@ -27,7 +29,7 @@ const WIDTH: usize = 8;
 const ANSWER: usize = 64 * 1024;
 
 /// The options of the sink.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct WebhookOptions {
     /// Where notifications are posted to. May have credentials, so it is not logged.
     pub url: Secret,
@@ -35,6 +37,8 @@ pub struct WebhookOptions {
     pub secret: Option<Secret>,
     /// The time limit of a request, with its answer.
     pub timeout: Duration,
+    /// The settings of TLS, for `https://`.
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 /// See the module.
@@ -45,7 +49,14 @@ pub(super) struct WebhookSink {
 
 impl WebhookSink {
     pub(super) fn new(options: WebhookOptions) -> Self {
+        let mut connector = awc::Connector::new()
+            .timeout(options.timeout)
+            .max_http_version(awc::http::Version::HTTP_11);
+        if let Some(tls) = &options.tls {
+            connector = connector.rustls_0_23(Arc::clone(tls));
+        }
         let client = awc::Client::builder()
+            .connector(connector)
             .disable_redirects()
             .timeout(options.timeout)
             .finish();

@@ -71,7 +71,7 @@ impl Control {
         let store: Arc<dyn Store> = store;
         let catalog = Catalog::open(Arc::clone(&store)).await?;
         let catalog = notifications::outbox(config, catalog).await?;
-        let notifier = notifications::start(config, &catalog, router);
+        let notifier = notifications::start(config, &catalog, router)?;
         let arbiter = Arbiter::new();
         let insight = start_actors(config, &catalog, router, &arbiter)?;
         let relaying = Arbiter::new();

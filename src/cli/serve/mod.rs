@@ -10,7 +10,7 @@
 pub(in crate::cli) mod control;
 pub(in crate::cli) mod exports;
 pub(in crate::cli) mod keystone;
-mod notifications;
+pub(in crate::cli) mod notifications;
 mod policy;
 mod tls;
 pub(in crate::cli) mod volume;

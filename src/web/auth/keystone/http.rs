@@ -1,6 +1,5 @@
 //! Requests to Keystone: bounded in time and size, without redirects, over TLS if its address says so.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +7,11 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use awc::error::{PayloadError, SendRequestError};
 use bytes::Bytes;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use serde_json::Value;
 
 use super::KeystoneError;
+pub use crate::tls_client::{TlsError, tls};
 
 /// The largest answer. A token with the most roles and access rules has some hundred KiB.
 const LONGEST_ANSWER: usize = 1 << 20;
@@ -23,79 +21,6 @@ pub(super) const CONNECTIONS: usize = 32;
 
 /// How long a connection without requests is kept. Less than servers do, so that a request seldom meets one that is being closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
-
-/// Why there is no TLS.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// The file with the certificates of authorities.
-    #[error("cafile {path}: {why}")]
-    File {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The system trusts no certificates.
-    #[error("the system has no certificates of authorities ({0}): install ca-certificates, or name a cafile")]
-    System(String),
-    /// The library refuses its settings.
-    #[error("TLS cannot be set up: {0}")]
-    Setup(String),
-}
-
-/// The settings of TLS for this address; `None` if it is plain HTTP.
-///
-/// # Errors
-/// If there are no certificates to check the server's with.
-pub fn tls(url: &str, cafile: Option<&Path>) -> Result<Option<Arc<ClientConfig>>, TlsError> {
-    if !url.starts_with("https://") {
-        return Ok(None);
-    }
-    let mut roots = RootCertStore::empty();
-    match cafile {
-        Some(path) => {
-            for certificate in certificates(path)? {
-                roots.add(certificate).map_err(|error| file_error(path, error))?;
-            }
-        }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            let (added, _) = roots.add_parsable_certificates(found.certs);
-            if added == 0 {
-                let why = found
-                    .errors
-                    .first()
-                    .map_or("none was found".to_owned(), ToString::to_string);
-                return Err(TlsError::System(why));
-            }
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| TlsError::Setup(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Some(Arc::new(config)))
-}
-
-fn file_error(path: &Path, why: impl std::fmt::Display) -> TlsError {
-    TlsError::File {
-        path: path.display().to_string(),
-        why: why.to_string(),
-    }
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
-        .map_err(|error| file_error(path, error))?
-        .collect();
-    match found {
-        Ok(certificates) if certificates.is_empty() => Err(file_error(path, "has no certificate in PEM")),
-        Ok(certificates) => Ok(certificates),
-        Err(error) => Err(file_error(path, error)),
-    }
-}
 
 /// A client with these settings of TLS and this time limit of a request.
 pub fn client(tls: Option<Arc<ClientConfig>>, timeout: Duration) -> awc::Client {
