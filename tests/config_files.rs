@@ -72,6 +72,30 @@ fn a_wrong_one_is_told_and_ends_with_2() {
 }
 
 #[test]
+fn certificates_that_are_missing_are_found_by_the_check() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pumice.toml");
+    for (sink, url, is_right) in [
+        ("webhook", "http://events.example.org/", true),
+        ("webhook", "https://events.example.org/", false),
+        ("amqp", "amqps://broker.example.org/", false),
+    ] {
+        let config = format!(
+            "[notifications]\nsinks = [\"{sink}\"]\n{sink}_url = \"{url}\"\ncafile = \"/nonexistent\"\n"
+        );
+        std::fs::write(&file, config).expect("written");
+        let output = pumice(&["check-config", file.to_str().expect("text")]);
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        let is_told = printed.contains("pumice.toml: notifications: cafile /nonexistent: I/O error");
+        assert_eq!(
+            (output.status.code(), is_told),
+            (Some(if is_right { 0 } else { 2 }), !is_right),
+            "{printed}"
+        );
+    }
+}
+
+#[test]
 fn the_printed_defaults_are_a_configuration() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("defaults.toml");
