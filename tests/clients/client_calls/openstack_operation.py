@@ -1,6 +1,6 @@
 """The commands of `openstack` for types, limits, services, and what is not served."""
 
-from .reasons import CLEANUP_BY_PUT, MESSAGE_KEY, NETWORK, BACKUPS, CONSISTENCY_GROUPS, GROUPS, NO_CLUSTERS, NO_REPLICATION
+from .reasons import BACKUPS, CLEANUP_BY_PUT, CONSISTENCY_GROUPS, GROUPS, MESSAGE_KEY, NETWORK, NO_CLUSTERS, NO_FAILOVER
 
 
 def types(openstack, service):
@@ -56,7 +56,7 @@ def services(openstack, service):
     openstack("volume host set --disable rock@spare")
     assert "frozen" in str(service.get("/os-services"))
     openstack("volume host set --enable rock@spare")
-    openstack.refused(NO_REPLICATION, "volume host failover --volume-backend none rock@spare")
+    openstack.refused(NO_FAILOVER, "volume host failover --volume-backend none rock@spare")
     openstack("block storage log level set --service cinder-volume --log-prefix pumice.drivers DEBUG")
     assert "DEBUG" in openstack("block storage log level list --log-prefix pumice.drivers")
     openstack("block storage log level set INFO")

@@ -16,8 +16,8 @@ BACKUPS = Reason("backups are not served", NOT_IMPLEMENTED + "|backups/export_re
 GROUPS = Reason("groups are not served", NOT_IMPLEMENTED + "|no such action")
 CONSISTENCY_GROUPS = not_served("consistency groups")
 IMAGES = Reason("needs an image service", NOT_IMPLEMENTED)
-COMPUTE = Reason("the client asks a compute service first, and there is none", r"compute")
-NETWORK = Reason("the client asks a network service, and there is none", r"network")
+COMPUTE = Reason("the client asks a compute service first, and there is none", "'compute' is disabled")
+NETWORK = Reason("the client asks a network service, and there is none", "'network' is disabled")
 CLEANUP_BY_PUT = Reason("the client sends a `PUT`, where Cinder has a `POST`", "404")
 NOT_EXTENDED_BY_COMPUTE = Reason(
     "refused as by Cinder: no driver here extends with the help of a compute service", "admin metadata is malformed"
@@ -25,8 +25,9 @@ NOT_EXTENDED_BY_COMPUTE = Reason(
 NO_BACKUP_METADATA = Reason("backups are not served (and Cinder has no such route)", "404")
 NO_QUOTA_LIST = Reason("the package has no call that lists quota sets, nor has Cinder", "")
 MESSAGE_KEY = Reason("the client shows empty fields: it looks for `messages`, where Cinder answers `message`", "null")
-NO_REPLICATION = Reason("refused as by Cinder, whose LVM driver does not replicate", r"No service could be changed|40[049]|not.*replicat")
-NO_CLUSTERS = Reason("not found as by Cinder without clusters", r"404|could not be found|not found|No \w+ found")
+NO_REPLICATION = Reason("refused as by Cinder, whose LVM driver does not replicate", "No service could be changed")
+NO_FAILOVER = Reason("the client asks for `failover`, which Cinder documents and does not have", "The resource could not be found")
+NO_CLUSTERS = Reason("not found as by Cinder without clusters", "could not be found|No Cluster found")
 
 
 def no_identity(what):

@@ -1,7 +1,6 @@
 """The methods of openstacksdk's block storage proxy for types, limits, services, and what is not served."""
 
-from .reasons import BACKUPS, CLEANUP_BY_PUT, CONSISTENCY_GROUPS, GROUPS, IMAGES, NO_CLUSTERS, NO_REPLICATION
-from .reasons import MESSAGE_KEY, NO_BACKUP_METADATA
+from .reasons import BACKUPS, CLEANUP_BY_PUT, CONSISTENCY_GROUPS, GROUPS, IMAGES, MESSAGE_KEY, NO_BACKUP_METADATA, NO_CLUSTERS, NO_FAILOVER
 
 NONE = "11111111-2222-4333-8444-555555555555"
 
@@ -81,7 +80,7 @@ def services(sdk, service):
     call.freeze_service(spare)
     assert "frozen" in str(service.get("/os-services"))
     call.thaw_service(spare)
-    sdk.refused(NO_REPLICATION).failover_service(spare)
+    sdk.refused(NO_FAILOVER).failover_service(spare)
     call.set_service_log_levels(level="DEBUG", binary="cinder-volume", prefix="pumice.drivers")
     assert "DEBUG" in str(call.get_service_log_levels(prefix="pumice.drivers"))
     call.set_service_log_levels(level="INFO")
