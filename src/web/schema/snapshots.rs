@@ -54,19 +54,23 @@ impl NewSnapshot {
 }
 
 /// Reads `POST /snapshots`.
-pub fn create(body: &Value) -> NewSnapshot {
+///
+/// # Errors
+/// 404 without a volume, as in Cinder, whose text has Python's `None` for its id.
+pub fn create(body: &Value) -> Result<NewSnapshot, Fault> {
     let snapshot = &body["snapshot"];
-    NewSnapshot {
+    let volume_id = text(snapshot, "volume_id")
+        .ok_or_else(|| Fault::not_found("A snapshot is of a volume, and volume_id is null."))?;
+    Ok(NewSnapshot {
         message: CreateSnapshot {
-            // Shown as Python writes it: no volume has this id.
-            volume_id: text(snapshot, "volume_id").unwrap_or("None").to_owned(),
+            volume_id: volume_id.to_owned(),
             name: either(snapshot, "name", "display_name").flatten(),
             description: trimmed(snapshot, "description"),
             metadata: text_map(snapshot, "metadata").unwrap_or_default(),
             in_use_too: false,
         },
         force: boolean(snapshot, "force"),
-    }
+    })
 }
 
 pub(in crate::web) const UPDATE: Schema = envelope!(
@@ -138,20 +142,21 @@ mod tests {
         let read = |minor, force: Value| {
             let body = json!({"snapshot": {"volume_id": id, "force": force}});
             CREATE.check(&body).unwrap();
-            create(&body).in_version(Microversion(minor))
+            create(&body).unwrap().in_version(Microversion(minor))
         };
         assert!(!read(65, json!("no")).unwrap().in_use_too);
         assert!(read(65, json!("yes")).unwrap().in_use_too);
         assert!(read(66, json!(true)).unwrap().in_use_too);
         assert_eq!(refusal(read(66, json!("off"))), FORCE_INVALID);
         let body = json!({"snapshot": {"volume_id": null}});
-        assert_eq!(create(&body).message.volume_id, "None");
+        CREATE.check(&body).unwrap();
+        assert!(refusal(create(&body)).ends_with("volume_id is null."));
     }
 
     #[test]
     fn names_are_trimmed_and_have_an_older_alias() {
-        let body = json!({"snapshot": {"volume_id": null, "display_name": " n ", "description": " d "}});
-        let message = create(&body).message;
+        let body = json!({"snapshot": {"volume_id": "v", "display_name": " n ", "description": " d "}});
+        let message = create(&body).unwrap().message;
         assert_eq!(
             (message.name.as_deref(), message.description.as_deref()),
             (Some("n"), Some("d"))

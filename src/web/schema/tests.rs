@@ -68,7 +68,9 @@ fn read(seen: &Observed) -> Option<Result<(), Fault>> {
     let body = &seen.request;
     Some(match (row.path, parts.last()) {
         ("/volumes", _) => volumes::create(body).map(|_| ()),
-        ("/snapshots", _) => snapshots::create(body).in_version(seen.version).map(|_| ()),
+        ("/snapshots", _) => snapshots::create(body)
+            .and_then(|wanted| wanted.in_version(seen.version))
+            .map(|_| ()),
         ("/manageable_volumes", _) => manage::volume(body).place(seen.version).map(|_| ()),
         ("/types/{type_id}", _) => volume_types::check_update(&volume_types::update(body)),
         ("/types/{type_id}/extra_specs/{key}", Some(key)) => {

@@ -7,7 +7,7 @@ use crate::web::schema;
 use crate::web::views::snapshot::SnapshotViews;
 
 pub(super) async fn create(caller: Caller, state: State, body: Body) -> HandlerResult {
-    let wanted = schema::snapshots::create(body.value());
+    let wanted = schema::snapshots::create(body.value())?;
     if !caller.has_been_answered() {
         find_volume(&state, &caller, &wanted.message.volume_id).await?;
     }
