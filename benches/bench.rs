@@ -23,7 +23,7 @@ use anyhow::{Context, Result};
 use pumice::store::Store;
 use support::http::{Client, closed_loop, request};
 use support::server::Server;
-use support::{bare, calls, copies};
+use support::{bare, calls, copies, lists};
 
 /// The configuration under test: the fake driver, no quota in the way.
 const CONFIG: &str = r#"
@@ -92,6 +92,9 @@ async fn run() -> Result<()> {
     }
     if is_wanted("pages") {
         pages(&mut report).await?;
+    }
+    if is_wanted("lists") {
+        filtered_lists(&mut report).await?;
     }
     if is_wanted("calls") {
         calls(&mut report).await?;
@@ -231,6 +234,69 @@ async fn pages(report: &mut Report) -> Result<()> {
         );
         let resident = server.resident_at_rest().await?;
         println!("    ready in {ready:.0} ms, resident {resident:.0} MB with {count} volumes");
+    }
+    Ok(())
+}
+
+/// Every sort key and filter of volumes, beside the page without any.
+async fn filtered_lists(report: &mut Report) -> Result<()> {
+    let count = 100_000;
+    let folder = folder()?;
+    let project = support::populate::project_of_first_start(folder.path()).await?;
+    support::populate::varied_volumes(folder.path(), &project, count).await?;
+    let server = Server::start(folder.path()).await?;
+    let before = server.resident_at_rest().await?;
+    let mut lists = lists::Lists::connect(&server).await?;
+    println!(
+        "    first list by an order without an index: {:.0} ms",
+        lists.first().await?
+    );
+    println!(
+        "    ratio to the page without filters and sort: the largest of three places and two directions"
+    );
+    println!(
+        "    {:<60} {}",
+        "",
+        lists::KINDS.map(|kind| format!("{:>13}", kind.name())).concat()
+    );
+    for list in lists::every_list() {
+        let ratios = lists.ratios(&list).await?;
+        let is_met = ratios.iter().all(|ratio| *ratio <= lists::TARGET);
+        report.missed += usize::from(!is_met);
+        println!(
+            "    {:<60} {} target at most {}: {}",
+            list.name,
+            ratios
+                .iter()
+                .map(|ratio| format!("{ratio:>13.2}"))
+                .collect::<String>(),
+            lists::TARGET,
+            if is_met { "met" } else { "MISSED" }
+        );
+    }
+    println!("    {}", lists.bases());
+    let after = server.resident_at_rest().await?;
+    println!("    resident {before:.0} MB before, {after:.0} MB after all of them, with {count} volumes");
+    drop(lists);
+    drop(server);
+    // The same without tables, for comparison.
+    let config = format!("{CONFIG}\n[store]\nlist_memory = \"0\"\n");
+    std::fs::write(folder.path().join("bench.toml"), config)?;
+    let server = Server::start(folder.path()).await?;
+    let mut lists = lists::Lists::connect(&server).await?;
+    for list in lists::every_list()
+        .iter()
+        .filter(|list| lists::WALKED.contains(&list.name.as_str()))
+    {
+        let ratios = lists.first_page(list).await?;
+        println!(
+            "    {:<60} {}  (without tables)",
+            list.name,
+            ratios
+                .iter()
+                .map(|ratio| format!("{ratio:>13.1}"))
+                .collect::<String>()
+        );
     }
     Ok(())
 }

@@ -155,6 +155,39 @@ async fn a_range_of_any_length_is_read_whole_and_up_to_its_limit() {
 }
 
 #[actix::test]
+async fn a_changed_key_is_recorded_before_its_commit_returns_and_read_then_it_is_new() {
+    for (engine, store, _directory) in engines() {
+        store.commit(changes(vec![put("ab", "0")])).await.unwrap();
+        let changed = store.changed_keys(b"a").unwrap();
+        assert!(changed.take().unwrap().is_empty(), "{engine}");
+        for round in 0..50 {
+            let value = round.to_string();
+            let written = changes(vec![
+                put("ab", &value),
+                Change::Delete(key("ac")),
+                put("b", &value),
+            ]);
+            let (committed, taken) = tokio::join!(store.commit(written), async {
+                let taken = changed.take().unwrap();
+                // What is taken while the commit runs is read as it was changed.
+                let read = store.get(&key("ab")).await.unwrap().unwrap();
+                assert!(taken.is_empty() || read.value == value, "{engine}");
+                taken
+            });
+            committed.unwrap();
+            let all: Vec<Key> = taken.into_iter().chain(changed.take().unwrap()).collect();
+            assert_eq!(all, [key("ab"), key("ac")], "{engine}");
+        }
+        let refused = Transaction {
+            conditions: vec![Condition::Absent(key("ab"))],
+            ..changes(vec![put("ab", "refused")])
+        };
+        store.commit(refused).await.unwrap_err();
+        assert!(changed.take().unwrap().is_empty(), "{engine}");
+    }
+}
+
+#[actix::test]
 async fn of_those_who_read_the_same_only_one_writes() {
     for (engine, store, _directory) in engines() {
         let read = store.commit(changes(vec![put("a", "0")])).await.unwrap();

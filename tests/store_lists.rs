@@ -17,7 +17,7 @@ use pumice::store::catalog::*;
 use pumice::store::memory::MemoryStore;
 
 const PROJECTS: [&str; 2] = ["p", "p2"];
-const SORT_KEYS: [VolumeField; 10] = [
+const SORT_KEYS: [VolumeField; 17] = [
     VolumeField::CreatedAt,
     VolumeField::UpdatedAt,
     VolumeField::Id,
@@ -28,6 +28,13 @@ const SORT_KEYS: [VolumeField; 10] = [
     VolumeField::Bootable,
     VolumeField::ProjectId,
     VolumeField::MigrationStatus,
+    VolumeField::Description,
+    VolumeField::AvailabilityZone,
+    VolumeField::SnapshotId,
+    VolumeField::Multiattach,
+    VolumeField::LaunchedAt,
+    VolumeField::GroupId,
+    VolumeField::ConsistencygroupId,
 ];
 
 fn some_volume() -> impl Strategy<Value = Volume> {
@@ -46,32 +53,48 @@ fn some_volume() -> impl Strategy<Value = Volume> {
             any::<bool>(),
             proptest::option::of("[xy]"),
         ),
-        any::<u128>(),
+        (
+            any::<u128>(),
+            proptest::option::of("[aÄ]{0,2}"),
+            proptest::option::of(0..3_u128),
+            -1..1_i64,
+        ),
     )
         .prop_map(
-            |((project, name, size), status, (created, updated, bootable, host), id)| Volume {
+            |(
+                (project, name, size),
+                status,
+                (created, updated, bootable, host),
+                (id, text, other, launched),
+            )| Volume {
                 id: VolumeId(uuid::Uuid::from_u128(id)),
                 project_id: PROJECTS[project].into(),
                 user_id: "user".into(),
                 name,
-                description: None,
+                description: text.clone(),
                 size,
                 status,
                 previous_status: None,
                 attach_status: AttachStatus::Detached,
                 migration_status: bootable.then_some(MigrationStatus::None),
                 volume_type_id: None,
-                availability_zone: "nova".into(),
+                availability_zone: text.unwrap_or_default(),
                 host: host.map(|host| BackendName::new(host, "b").pool("p")),
                 placed: false,
-                metadata: BTreeMap::from([("k".to_owned(), size.to_string())]),
+                metadata: BTreeMap::from([
+                    ("k".to_owned(), size.to_string()),
+                    (size.to_string(), "v".to_owned()),
+                ]),
                 admin_metadata: BTreeMap::new(),
-                image_metadata: BTreeMap::new(),
-                snapshot_id: None,
+                image_metadata: other
+                    .map(|other| ("os".to_owned(), other.to_string()))
+                    .into_iter()
+                    .collect(),
+                snapshot_id: other.map(|other| SnapshotId(uuid::Uuid::from_u128(other << 100))),
                 source_volid: None,
-                group_id: None,
+                group_id: other.map(uuid::Uuid::from_u128),
                 bootable,
-                multiattach: false,
+                multiattach: !bootable,
                 encryption_key_id: None,
                 replication_status: None,
                 consumes_quota: true,
@@ -84,7 +107,7 @@ fn some_volume() -> impl Strategy<Value = Volume> {
                 created_at: Timestamp(created - 2),
                 updated_at: updated.map(Timestamp),
                 scheduled_at: None,
-                launched_at: None,
+                launched_at: Some(Timestamp(launched)),
             },
         )
 }
@@ -109,13 +132,44 @@ fn some_filter() -> impl Strategy<Value = VolumeFilter> {
         Just(is(VolumeField::Bootable, &["true"])),
         Just(is(VolumeField::ProjectId, &["p2"])),
         Just(is(VolumeField::Host, &["x"])),
-        Just(VolumeFilter::Contains(VolumeField::Name, "B".into())),
-        Just(VolumeFilter::Metadata(BTreeMap::from([("k".into(), "3".into())]))),
-        Just(VolumeFilter::Time(
-            TimeField::UpdatedAt,
-            Comparison::Gte,
-            Timestamp(1)
+        Just(is(
+            VolumeField::SnapshotId,
+            &["00000000-0000-0000-0000-000000000000", "none"]
         )),
+        "[aBä]{0,1}".prop_map(|part| VolumeFilter::Contains(VolumeField::Name, part)),
+        "[AÄä]{0,2}".prop_map(|part| VolumeFilter::Contains(VolumeField::Description, part)),
+        prop_oneof![Just("2"), Just("7"), Just("-0000-")]
+            .prop_map(|part| VolumeFilter::Contains(VolumeField::Id, part.into())),
+        Just(VolumeFilter::Contains(VolumeField::Status, "Err".into())),
+        Just(VolumeFilter::Metadata(BTreeMap::from([("k".into(), "3".into())]))),
+        (1..4_u32, "[vw]").prop_map(|(size, value)| VolumeFilter::Metadata(BTreeMap::from([
+            ("k".into(), size.to_string()),
+            (size.to_string(), value),
+        ]))),
+        Just(VolumeFilter::Metadata(BTreeMap::new())),
+        Just(VolumeFilter::ImageMetadata(BTreeMap::from([(
+            "os".into(),
+            "1".into()
+        )]))),
+        (any::<bool>(), comparison(), -2..4_i64).prop_map(|(updated, comparison, bound)| {
+            let field = if updated {
+                TimeField::UpdatedAt
+            } else {
+                TimeField::CreatedAt
+            };
+            VolumeFilter::Time(field, comparison, Timestamp(bound))
+        }),
+    ]
+}
+
+fn comparison() -> impl Strategy<Value = Comparison> {
+    prop_oneof![
+        Just(Comparison::Gt),
+        Just(Comparison::Gte),
+        Just(Comparison::Eq),
+        Just(Comparison::Neq),
+        Just(Comparison::Lt),
+        Just(Comparison::Lte),
     ]
 }
 
@@ -155,14 +209,39 @@ fn passes(filter: &VolumeFilter, volume: &Volume) -> bool {
             .host
             .as_ref()
             .is_some_and(|pool| hosts.contains(&pool.backend.host)),
-        VolumeFilter::Contains(_, part) => volume
-            .name
-            .as_ref()
-            .is_some_and(|name| name.to_lowercase().contains(&part.to_lowercase())),
+        VolumeFilter::Is(VolumeField::SnapshotId, ids) => {
+            volume.snapshot_id.is_some_and(|id| ids.contains(&id.to_string()))
+        }
+        VolumeFilter::Contains(field, part) => {
+            let text = match field {
+                VolumeField::Name => volume.name.clone(),
+                VolumeField::Description => volume.description.clone(),
+                VolumeField::Id => Some(volume.id.to_string()),
+                VolumeField::Status => Some(volume.status.shown().to_owned()),
+                other => panic!("not made by some_filter: {other:?}"),
+            };
+            text.is_some_and(|text| text.to_lowercase().contains(&part.to_lowercase()))
+        }
         VolumeFilter::Metadata(pairs) => pairs
             .iter()
             .all(|pair| volume.metadata.iter().any(|other| pair == other)),
-        VolumeFilter::Time(_, _, bound) => volume.updated_at.is_some_and(|time| time >= *bound),
+        VolumeFilter::ImageMetadata(pairs) => pairs
+            .iter()
+            .all(|pair| volume.image_metadata.iter().any(|other| pair == other)),
+        VolumeFilter::Time(field, comparison, bound) => {
+            let time = match field {
+                TimeField::CreatedAt => Some(volume.created_at),
+                TimeField::UpdatedAt => volume.updated_at,
+            };
+            time.is_some_and(|time| match comparison {
+                Comparison::Gt => time > *bound,
+                Comparison::Gte => time >= *bound,
+                Comparison::Eq => time == *bound,
+                Comparison::Neq => time != *bound,
+                Comparison::Lt => time < *bound,
+                Comparison::Lte => time <= *bound,
+            })
+        }
         other => panic!("not made by some_filter: {other:?}"),
     }
 }
@@ -193,6 +272,13 @@ fn naive_order(a: &Volume, b: &Volume, sort: &[(VolumeField, Direction)]) -> Ord
                 let text = |volume: &Volume| volume.migration_status.map(|status| status.as_str());
                 text(a).cmp(&text(b))
             }
+            VolumeField::Description => a.description.cmp(&b.description),
+            VolumeField::AvailabilityZone => a.availability_zone.cmp(&b.availability_zone),
+            VolumeField::SnapshotId => a.snapshot_id.cmp(&b.snapshot_id),
+            VolumeField::GroupId => a.group_id.cmp(&b.group_id),
+            VolumeField::Multiattach => a.multiattach.cmp(&b.multiattach),
+            VolumeField::LaunchedAt => a.launched_at.cmp(&b.launched_at),
+            VolumeField::ConsistencygroupId => Ordering::Equal,
             other => panic!("not among SORT_KEYS: {other:?}"),
         };
         let ordering = if direction == Direction::Descending {
@@ -234,8 +320,54 @@ async fn filled(volumes: &[Volume]) -> Catalog {
     catalog
 }
 
+/// The same catalog, which answers from tables what no index answers at once.
+fn with_tables(catalog: &Catalog) -> Catalog {
+    catalog.clone().with_lists(ListOptions {
+        skipped_rows: 0,
+        ..ListOptions::default()
+    })
+}
+
 fn ids(volumes: &[Volume]) -> Vec<VolumeId> {
     volumes.iter().map(|volume| volume.id).collect()
+}
+
+/// Adds a volume, changes one, or deletes it.
+async fn change_one(
+    catalog: &Catalog,
+    kept: &mut Vec<Volume>,
+    index: prop::sample::Index,
+    now: Option<Volume>,
+    is_new: bool,
+) {
+    let mut changes = catalog.change();
+    match (now, kept.is_empty()) {
+        (Some(now), _) if is_new => {
+            changes.insert(&now);
+            kept.push(now);
+        }
+        (_, true) => {}
+        (now, false) => {
+            let at = index.index(kept.len());
+            let was = catalog.volume(kept[at].id).await.unwrap().unwrap();
+            match now {
+                None => {
+                    changes.delete(&was);
+                    kept.swap_remove(at);
+                }
+                Some(now) => {
+                    let now = Volume {
+                        id: was.id,
+                        created_at: was.created_at,
+                        ..now
+                    };
+                    changes.update(&was, &now);
+                    kept[at] = now;
+                }
+            }
+        }
+    }
+    changes.commit().await.unwrap();
 }
 
 proptest! {
@@ -247,11 +379,13 @@ proptest! {
         queries in proptest::collection::vec(some_query(), 1..8),
     ) {
         actix::System::new().block_on(async {
-            let catalog = filled(&volumes).await;
-            for query in queries {
+            let walking = filled(&volumes).await;
+            let tabled = with_tables(&walking);
+            for (catalog, query) in queries.iter().flat_map(|query| [(&walking, query.clone()), (&tabled, query.clone())]) {
                 let expected = naive(&volumes, &query);
                 let gib: u64 = expected.iter().map(|volume| u64::from(volume.size)).sum();
                 prop_assert_eq!(catalog.volume_totals(&query).await.unwrap(), (expected.len() as u64, gib));
+                prop_assert_eq!(catalog.total::<Volume>(&query).await.unwrap(), expected.len() as u64);
 
                 let page = catalog.page::<Volume>(&query).await.unwrap().records;
                 let cut: Vec<_> = expected.iter().skip(query.offset).take(query.limit).cloned().collect();
@@ -277,6 +411,46 @@ proptest! {
                         .take(5)
                         .collect();
                     prop_assert_eq!(ids(&catalog.page::<Volume>(&query).await.unwrap().records), ids(&behind), "{:?}", query);
+                }
+            }
+            prop_assert_eq!(walking.memory_of_tables().await, 0);
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn tables_show_each_change_that_was_committed_before(
+        volumes in proptest::collection::vec(some_volume(), 1..20),
+        steps in proptest::collection::vec(
+            (
+                proptest::collection::vec(
+                    (any::<prop::sample::Index>(), proptest::option::of(some_volume()), any::<bool>()),
+                    0..6,
+                ),
+                proptest::collection::vec(some_query(), 1..4),
+            ),
+            1..8,
+        ),
+    ) {
+        actix::System::new().block_on(async {
+            let catalog = with_tables(&filled(&volumes).await);
+            let mut kept = volumes;
+            for (changed, queries) in steps {
+                for (index, now, is_new) in changed {
+                    change_one(&catalog, &mut kept, index, now, is_new).await;
+                }
+                for mut query in queries {
+                    let expected = naive(&kept, &query);
+                    prop_assert_eq!(catalog.total::<Volume>(&query).await.unwrap(), expected.len() as u64);
+                    let cut: Vec<_> = expected.iter().skip(query.offset).take(query.limit).cloned().collect();
+                    prop_assert_eq!(&catalog.page::<Volume>(&query).await.unwrap().records, &cut, "{:?}", query);
+                    let Some(marker) = kept.iter().find(|v| query.project.as_ref().is_none_or(|p| v.project_id == *p)) else {
+                        continue;
+                    };
+                    query.marker = Some(marker.id);
+                    let behind = expected.iter().filter(|v| naive_order(v, marker, &query.sort) == Ordering::Greater);
+                    let cut: Vec<_> = behind.skip(query.offset).take(query.limit).cloned().collect();
+                    prop_assert_eq!(&catalog.page::<Volume>(&query).await.unwrap().records, &cut, "{:?}", query);
                 }
             }
             Ok(())

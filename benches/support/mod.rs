@@ -4,5 +4,6 @@ pub mod bare;
 pub mod calls;
 pub mod copies;
 pub mod http;
+pub mod lists;
 pub mod populate;
 pub mod server;

@@ -22,6 +22,8 @@ section! {
         engine: Engine = Engine::Sled,
         /// How much of it is kept in memory.
         cache_size: ByteSize = ByteSize::mib(4),
+        /// How much memory tables of lists may take, of each kind of record; lists that fit into none walk through their records.
+        list_memory: ByteSize = ByteSize::mib(128),
         /// Changes are refused while the disk has less room than this, so that it never runs full in the middle of one.
         min_free_space: ByteSize = ByteSize::mib(64),
         /// How many changes may wait for the disk; further changes wait for a free place.

@@ -2,11 +2,13 @@
 //! durability.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::changed_keys::{ChangedKeys, Subscriptions};
 use super::evaluate::evaluate;
 use super::{CommitError, Entry, Key, Revision, Scan, Sink, Store, StoreError, Transaction};
 
@@ -14,6 +16,7 @@ use super::{CommitError, Entry, Key, Revision, Scan, Sink, Store, StoreError, Tr
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
+    subscriptions: Subscriptions,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +49,7 @@ impl MemoryStore {
         };
         Ok(Self {
             state: Mutex::new(state),
+            subscriptions: Subscriptions::default(),
         })
     }
 
@@ -99,6 +103,8 @@ impl Store for MemoryStore {
         let writes = evaluate(&transaction, |key| Ok(state.entries.get(key).cloned()))?;
         state.revision += 1;
         let revision = Revision(state.revision);
+        // Reads wait for the lock, so that they show the changes.
+        self.subscriptions.note(writes.keys());
         for (key, value) in writes {
             match value {
                 Some(value) => {
@@ -109,6 +115,10 @@ impl Store for MemoryStore {
             };
         }
         Ok(revision)
+    }
+
+    fn changed_keys(&self, prefix: &[u8]) -> Option<Arc<ChangedKeys>> {
+        Some(self.subscriptions.subscribe(prefix))
     }
 
     async fn dump(&self, sink: &mut Sink<'_>) -> Result<Revision, StoreError> {

@@ -6,6 +6,7 @@
 //!
 //! | file | content |
 //! |---|---|
+//! | [`changed_keys`] | keys that changed, for what is derived from entries |
 //! | `evaluate` | the semantics of a transaction, as one pure function that every engine uses |
 //! | [`memory`] | the engine of tests and simulations |
 //! | [`sled`] | the engine of a single machine |
@@ -14,6 +15,7 @@
 //! | [`catalog`] | records, their indexes and the counters of quota |
 
 pub mod catalog;
+pub mod changed_keys;
 mod evaluate;
 pub mod export;
 pub mod memory;
@@ -23,11 +25,13 @@ pub mod record;
 pub mod sled;
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::model::Error;
+use changed_keys::ChangedKeys;
 
 /// A key, ordered by its bytes. Built by `catalog` only.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -303,6 +307,13 @@ pub trait Store: Send + Sync + 'static {
     /// The store failed before.
     async fn wait_durable(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// Records the keys with this prefix that change from now on, until the result is dropped. A change is recorded after reads
+    /// show it, and before its commit returns. `None` if the engine does not record changes.
+    fn changed_keys(&self, prefix: &[u8]) -> Option<Arc<ChangedKeys>> {
+        let _ = prefix;
+        None
     }
 
     /// Passes the whole state at one revision to `sink`, and returns that revision; commits continue meanwhile. Keys

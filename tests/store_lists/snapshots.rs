@@ -10,7 +10,7 @@ use pumice::store::catalog::verify::{Finding, verify};
 use pumice::store::catalog::*;
 use pumice::store::memory::MemoryStore;
 
-use super::{PROJECTS, some_volume};
+use super::{PROJECTS, some_volume, with_tables};
 
 const SORT_KEYS: [SnapshotField; 8] = [
     SnapshotField::CreatedAt,
@@ -234,8 +234,9 @@ proptest! {
         queries in proptest::collection::vec(some_query(), 1..8),
     ) {
         actix::System::new().block_on(async {
-            let catalog = kept.catalog().await;
-            for mut query in queries {
+            let walking = kept.catalog().await;
+            let tabled = with_tables(&walking);
+            for (catalog, mut query) in queries.iter().flat_map(|query| [(&walking, query.clone()), (&tabled, query.clone())]) {
                 for filter in &mut query.filters {
                     if let SnapshotFilter::Is(SnapshotField::VolumeId, words) = filter {
                         *words = vec![kept.volumes[0].id.to_string()];
@@ -277,7 +278,7 @@ proptest! {
                 }
             }
             // Usage is not kept here, which is all there may be to find.
-            let findings = verify(&catalog).await.unwrap();
+            let findings = verify(&walking).await.unwrap();
             prop_assert!(
                 findings.iter().all(|found| matches!(found, Finding::WrongInUse { .. })),
                 "{:?}",

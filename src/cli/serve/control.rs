@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::BoxError;
 use super::exports::{self, Exports};
-use super::{keystone, notifications, policy, tls};
+use super::{keystone, lists, notifications, policy, tls};
 use crate::actors::api::{self, Deadlines, FinishedOperations};
 use crate::actors::quota;
 use crate::actors::registry::{self, Liveness, effective_down_time};
@@ -70,6 +70,7 @@ impl Control {
         let looking = Arc::downgrade(&store);
         let store: Arc<dyn Store> = store;
         let catalog = Catalog::open(Arc::clone(&store)).await?;
+        let catalog = lists::tables(config, catalog);
         let catalog = notifications::outbox(config, catalog).await?;
         let notifier = notifications::start(config, &catalog, router)?;
         let arbiter = Arbiter::new();

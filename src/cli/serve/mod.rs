@@ -10,6 +10,7 @@
 pub(in crate::cli) mod control;
 pub(in crate::cli) mod exports;
 pub(in crate::cli) mod keystone;
+mod lists;
 pub(in crate::cli) mod notifications;
 mod policy;
 mod tls;

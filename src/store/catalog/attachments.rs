@@ -52,8 +52,9 @@ impl Catalog {
 }
 
 impl Listable for Attachment {
-    record_fields!(AttachmentId, AttachmentField, project_id: ProjectId);
+    record_fields!(AttachmentId, AttachmentField, project_id: ProjectId, attachments);
 
+    const UPDATED_AT: Option<AttachmentField> = Some(AttachmentField::UpdatedAt);
     const BY_VALUE: &'static [ValueIndex<Self>] = &[ValueIndex {
         field: AttachmentField::VolumeId,
         table: keys::ATTACHMENT_BY_VOLUME,

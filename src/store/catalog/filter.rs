@@ -12,7 +12,10 @@ use crate::model::Timestamp;
 /// Whether this record matches. Filters on its volume are evaluated elsewhere.
 pub(super) fn matches<R: Listable>(filter: &Filter<R::Field>, record: &R) -> bool {
     match filter {
-        Filter::Is(field, wanted) => record.is_one_of(*field, wanted),
+        Filter::Is(field, wanted) => {
+            let text = record.value(*field).into_text();
+            text.is_some_and(|text| R::is_one_of(*field, &text, wanted))
+        }
         // Case-insensitive, like `LIKE` in Cinder's usual database.
         Filter::Contains(field, part) => {
             let text = record.value(*field).into_text();
@@ -41,7 +44,7 @@ fn has_all(metadata: Option<&BTreeMap<String, String>>, pairs: &BTreeMap<String,
     metadata.is_some_and(|metadata| pairs.iter().all(|(key, value)| metadata.get(key) == Some(value)))
 }
 
-fn compares(time: Option<Timestamp>, comparison: Comparison, bound: Timestamp) -> bool {
+pub(super) fn compares(time: Option<Timestamp>, comparison: Comparison, bound: Timestamp) -> bool {
     time.is_some_and(|time| match comparison {
         Comparison::Gt => time > bound,
         Comparison::Gte => time >= bound,

@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::hash::Hash;
 
+use strum::VariantArray;
 use uuid::Uuid;
 
 use super::keys::{KeyOf, Table, key, time_bytes};
 use super::kinds::{Kind, Rows, record_key};
+use super::list_tables::{ListTables, Tables};
 use super::query::{Filter, ListQuery};
+use super::read::sees;
 use super::{Catalog, Stored};
 use crate::model::{ProjectId, Timestamp};
 use crate::store::{Key, StoreError};
@@ -22,7 +25,7 @@ pub trait Listable: Kind + 'static {
     /// The id of a record.
     type Id: Copy + Eq + Ord + Hash + Display + Send;
     /// The fields to sort and filter by.
-    type Field: Copy + PartialEq + Send + 'static;
+    type Field: Copy + PartialEq + Send + VariantArray + 'static;
 
     /// The field of the creation time.
     const CREATED_AT: Self::Field;
@@ -30,6 +33,10 @@ pub trait Listable: Kind + 'static {
     const ID: Self::Field;
     /// The field of the project.
     const PROJECT: Self::Field;
+    /// The field of the last update, if it has one.
+    const UPDATED_AT: Option<Self::Field> = None;
+    /// The fields that a filter matches by a part of their text ([`Listable::is_one_of`]).
+    const IS_PART_OF: &'static [Self::Field] = &[];
     /// The indexes by a value, those first whose values have the fewest records.
     const BY_VALUE: &'static [ValueIndex<Self>] = &[];
 
@@ -49,10 +56,14 @@ pub trait Listable: Kind + 'static {
     }
     /// The value of a field.
     fn value(&self, field: Self::Field) -> FieldValue<'_>;
-    /// Whether a field's text is one of these. A missing value is not.
-    fn is_one_of(&self, field: Self::Field, wanted: &[String]) -> bool {
-        let text = self.value(field).into_text();
-        text.is_some_and(|text| wanted.iter().any(|wanted| *wanted == text))
+    /// Whether a field's text is one of these.
+    fn is_one_of(field: Self::Field, text: &str, wanted: &[String]) -> bool {
+        let _ = field;
+        wanted.iter().any(|wanted| wanted == text)
+    }
+    /// All fields.
+    fn fields() -> &'static [Self::Field] {
+        Self::Field::VARIANTS
     }
     /// Its metadata, if its kind has any.
     fn metadata(&self) -> Option<&BTreeMap<String, String>> {
@@ -61,6 +72,18 @@ pub trait Listable: Kind + 'static {
     /// The metadata of its image, if its kind has any.
     fn image_metadata(&self) -> Option<&BTreeMap<String, String>> {
         None
+    }
+
+    /// Whether it is in the list of this scope.
+    fn is_listed(&self, scope: Option<&ProjectId>) -> bool {
+        sees(scope, self.project_id())
+    }
+    /// The tables of its lists.
+    fn tables(tables: &Tables) -> &ListTables<Self>;
+    /// The key of the record with this time of creation and id.
+    fn key_of(created_at: Timestamp, id: Uuid) -> Key {
+        let _ = created_at;
+        record_key::<Self>(id)
     }
 
     /// The prefix of a scope's rows in order of creation, which end with time and id.
@@ -85,6 +108,15 @@ pub trait Listable: Kind + 'static {
         Ok(found)
     }
 
+    /// Filters on these records that filters on related records amount to, if they do: for tables, which have no related records. They
+    /// may match more records, which [`Listable::matching_others`] then leaves out.
+    async fn of_others(
+        _: &Catalog,
+        _: &[Filter<Self::Field>],
+    ) -> Result<Vec<Filter<Self::Field>>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// The number of records in a scope, if it is counted.
     async fn counted(_: &Catalog, _: Option<&ProjectId>) -> Result<Option<u64>, StoreError> {
         Ok(None)
@@ -92,9 +124,9 @@ pub trait Listable: Kind + 'static {
 }
 
 /// The types and accessors of [`Listable`] for a record with the fields `id` and `created_at`, and with a field for its
-/// project, by which lists sort and filter as `$by_project`.
+/// project, by which lists sort and filter as `$by_project`; `$tables` is the field of its tables.
 macro_rules! record_fields {
-    ($id:ident, $field:ident, $project:ident: $by_project:ident) => {
+    ($id:ident, $field:ident, $project:ident: $by_project:ident, $tables:ident) => {
         type Id = $id;
         type Field = $field;
 
@@ -120,6 +152,12 @@ macro_rules! record_fields {
 
         fn created_at(&self) -> crate::model::Timestamp {
             self.created_at
+        }
+
+        fn tables(
+            tables: &crate::store::catalog::list_tables::Tables,
+        ) -> &crate::store::catalog::list_tables::ListTables<Self> {
+            &tables.$tables
         }
     };
 }

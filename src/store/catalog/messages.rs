@@ -22,7 +22,7 @@ impl Catalog {
 }
 
 impl Listable for UserMessage {
-    record_fields!(MessageId, MessageField, project_id: ProjectId);
+    record_fields!(MessageId, MessageField, project_id: ProjectId, messages);
 
     fn value(&self, field: MessageField) -> FieldValue<'_> {
         match field {

@@ -16,6 +16,7 @@
 //! | `read` | reads of records and ranges |
 //! | `changes` | the changes of a commit |
 //! | `query`, `filter`, `order`, `plan`, `list` | lists: query, filters, order, choice of index, pages |
+//! | `list_tables`, `columns` | tables of lists in memory, for what no index answers |
 //! | `listable` | the properties of a kind of record for its lists |
 //! | `prelude` | what the files of the kinds of records are written with |
 //! | `volume_list`, `snapshot_list` | the same of volumes and snapshots |
@@ -26,6 +27,7 @@
 
 mod attachments;
 mod changes;
+mod columns;
 mod filter;
 mod former_tokens;
 mod idempotency;
@@ -34,6 +36,7 @@ mod identity_cleanup;
 mod keys;
 mod kinds;
 mod list;
+mod list_tables;
 mod listable;
 mod messages;
 mod operations;
@@ -58,12 +61,14 @@ mod volume_list;
 mod volumes;
 
 #[cfg(test)]
+mod list_tables_tests;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod vanishing_tests;
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::record::Layout;
 use super::{CommitError, Condition, Revision, Store, StoreError, Transaction};
@@ -73,6 +78,7 @@ use crate::model::{Timestamp, VolumeType, VolumeTypeId};
 pub use changes::{Changes, Indexed};
 pub use identity::IdentityKind;
 pub use list::rows_at_most;
+pub use list_tables::{ListOptions, ListTables, Tables};
 pub use listable::{FieldValue, Listable, QueryOf, ValueIndex};
 pub use outbox::{Outbox, Pending, SinkQueue};
 pub use query::{
@@ -107,6 +113,7 @@ pub struct Catalog {
     store: Arc<dyn Store>,
     /// The outbox of notifications, if there is a sink.
     outbox: Option<Arc<Outbox>>,
+    tables: Arc<Tables>,
 }
 
 impl Catalog {
@@ -115,7 +122,11 @@ impl Catalog {
     /// # Errors
     /// If the store fails, or has a newer layout than this program supports.
     pub async fn open(store: Arc<dyn Store>) -> Result<Self, StoreError> {
-        let catalog = Self { store, outbox: None };
+        let catalog = Self {
+            store,
+            outbox: None,
+            tables: Arc::default(),
+        };
         let layout_key = keys::key(keys::LAYOUT).end();
         match catalog.record::<Layout>(&layout_key).await? {
             Some(layout) if layout.version > LAYOUT_VERSION => {
@@ -148,6 +159,25 @@ impl Catalog {
             first_of_two(changes.commit().await)?;
         }
         Ok(catalog)
+    }
+
+    /// Sets the bounds of tables of lists. Those that were filled before are dropped.
+    #[must_use]
+    pub fn with_lists(self, options: ListOptions) -> Self {
+        Self {
+            tables: Arc::new(Tables::with(options)),
+            ..self
+        }
+    }
+
+    /// The tables of lists.
+    pub fn tables(&self) -> Weak<Tables> {
+        Arc::downgrade(&self.tables)
+    }
+
+    /// About how many bytes of memory the tables of lists take.
+    pub async fn memory_of_tables(&self) -> usize {
+        self.tables.memory().await
     }
 
     /// Begins a set of changes.

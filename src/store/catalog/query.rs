@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use strum::VariantArray;
+
 use crate::model::{ProjectId, SnapshotId, Timestamp, VolumeId};
 use crate::store::StoreError;
 
@@ -76,7 +78,7 @@ pub type VolumeFilter = Filter<VolumeField>;
 pub type SnapshotFilter = Filter<SnapshotField>;
 
 /// The fields to sort and filter volumes by (cinder: columns of `volumes`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 #[expect(missing_docs, reason = "each is the field of the same name")]
 pub enum VolumeField {
     Id,
@@ -106,7 +108,7 @@ pub enum VolumeField {
 }
 
 /// The fields to sort and filter snapshots by (cinder: columns of `snapshots`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 #[expect(missing_docs, reason = "each is the field of the same name")]
 pub enum SnapshotField {
     Id,
@@ -129,7 +131,7 @@ pub enum SnapshotField {
 }
 
 /// The fields to sort and filter attachments by (cinder: columns of `volume_attachment`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 #[expect(missing_docs, reason = "each is the field of the same name")]
 pub enum AttachmentField {
     Id,
@@ -147,7 +149,7 @@ pub enum AttachmentField {
 }
 
 /// The fields to sort and filter user messages by (cinder: columns of `messages`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 #[expect(missing_docs, reason = "each is the field of the same name")]
 pub enum MessageField {
     Id,
@@ -162,7 +164,7 @@ pub enum MessageField {
 }
 
 /// The fields to sort and filter transfers by (cinder: columns of `transfers`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 #[expect(missing_docs, reason = "each is the field of the same name")]
 pub enum TransferField {
     Id,

@@ -7,9 +7,13 @@ use super::prelude::*;
 use super::query::{Filter, SnapshotField, SnapshotFilter};
 use crate::model::{Snapshot, SnapshotId, Volume, VolumeId};
 
-impl Listable for Snapshot {
-    record_fields!(SnapshotId, SnapshotField, project_id: ProjectId);
+/// If more volumes match a filter, so many snapshots do that a page is soon full.
+const FEW_VOLUMES: usize = 1_000;
 
+impl Listable for Snapshot {
+    record_fields!(SnapshotId, SnapshotField, project_id: ProjectId, snapshots);
+
+    const UPDATED_AT: Option<SnapshotField> = Some(SnapshotField::UpdatedAt);
     const BY_VALUE: &'static [ValueIndex<Self>] = &[
         ValueIndex {
             field: SnapshotField::VolumeId,
@@ -61,6 +65,26 @@ impl Listable for Snapshot {
 
     fn created_prefix(scope: Option<&ProjectId>) -> Vec<u8> {
         key(keys::SNAPSHOT_BY_CREATED).scope(scope).prefix()
+    }
+
+    /// If few volumes match, their snapshots are found by their ids.
+    async fn of_others(
+        catalog: &Catalog,
+        filters: &[SnapshotFilter],
+    ) -> Result<Vec<SnapshotFilter>, StoreError> {
+        let mut by_ids = Vec::new();
+        for filter in filters {
+            let Filter::OfVolume(filter) = filter else {
+                continue;
+            };
+            if let Some(mut volumes) = catalog.tables.volumes.current(catalog, &None, true).await?
+                && let Some(ids) = volumes.few_ids(std::slice::from_ref(&**filter), FEW_VOLUMES)
+            {
+                let ids = ids.iter().map(ToString::to_string).collect();
+                by_ids.push(Filter::Is(SnapshotField::VolumeId, ids));
+            }
+        }
+        Ok(by_ids)
     }
 
     async fn matching_others(

@@ -19,7 +19,7 @@ impl Catalog {
 }
 
 impl Listable for Transfer {
-    record_fields!(TransferId, TransferField, source_project_id: SourceProjectId);
+    record_fields!(TransferId, TransferField, source_project_id: SourceProjectId, transfers);
 
     fn value(&self, field: TransferField) -> FieldValue<'_> {
         match field {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::volume_key_of_row;
+use uuid::Uuid;
+
+use super::keys::{volume_key, volume_key_of_row};
 use super::prelude::*;
 use super::query::{VolumeField, VolumeQuery};
-use super::volumes::{Total, totals_key};
+use super::volumes::{Total, is_in_its_project, totals_key};
 use crate::model::host::host_matches;
 use crate::model::{Volume, VolumeId};
 use crate::store::evaluate::counter_value;
@@ -48,8 +50,10 @@ impl Catalog {
 }
 
 impl Listable for Volume {
-    record_fields!(VolumeId, VolumeField, project_id: ProjectId);
+    record_fields!(VolumeId, VolumeField, project_id: ProjectId, volumes);
 
+    const UPDATED_AT: Option<VolumeField> = Some(VolumeField::UpdatedAt);
+    const IS_PART_OF: &'static [VolumeField] = &[VolumeField::Host];
     const BY_VALUE: &'static [ValueIndex<Self>] = &[
         ValueIndex {
             field: VolumeField::Name,
@@ -121,12 +125,19 @@ impl Listable for Volume {
     }
 
     /// A host filter matches the machine, the backend or the pool.
-    fn is_one_of(&self, field: VolumeField, wanted: &[String]) -> bool {
-        let text = self.value(field).into_text();
-        text.is_some_and(|text| match field {
-            VolumeField::Host => wanted.iter().any(|wanted| host_matches(&text, wanted)),
-            _ => wanted.iter().any(|wanted| *wanted == text),
-        })
+    fn is_one_of(field: VolumeField, text: &str, wanted: &[String]) -> bool {
+        match field {
+            VolumeField::Host => wanted.iter().any(|wanted| host_matches(text, wanted)),
+            _ => wanted.iter().any(|wanted| wanted == text),
+        }
+    }
+
+    fn is_listed(&self, scope: Option<&ProjectId>) -> bool {
+        scope.is_none_or(|scope| *scope == self.project_id && is_in_its_project(self))
+    }
+
+    fn key_of(created_at: Timestamp, id: Uuid) -> Key {
+        volume_key(created_at, VolumeId(id))
     }
 
     fn metadata(&self) -> Option<&BTreeMap<String, String>> {

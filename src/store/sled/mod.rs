@@ -44,6 +44,7 @@ use bytes::Bytes;
 use sled::{Db, IVec};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::changed_keys::{ChangedKeys, Subscriptions};
 use super::export::{self, ExportError, Exported};
 use super::{
     CommitError, Entry, Health, Key, RESERVED, Revision, Scan, Sink, Store, StoreError, Transaction,
@@ -97,6 +98,7 @@ pub struct SledStore {
     stats: Arc<WriterStats>,
     health: watch::Receiver<Health>,
     durable: Arc<DurableRevision>,
+    subscriptions: Arc<Subscriptions>,
     path: PathBuf,
     /// Held during a dump: the writer records changed keys for one dump at a time.
     dumping: tokio::sync::Mutex<()>,
@@ -157,6 +159,7 @@ impl SledStore {
         let (tell_health, health) = watch::channel(Health::Well);
         let beside = opened.data_file.try_clone().map_err(OpenError::io(path))?;
         let durable = Arc::new(DurableRevision::at(opened.revision));
+        let subscriptions = Arc::new(Subscriptions::default());
         let to_write = writer::Writer {
             db: opened.db.clone(),
             sync: sync(opened.data_file),
@@ -165,6 +168,7 @@ impl SledStore {
             watermark: opened.watermark,
             revision: opened.revision,
             durable: Arc::clone(&durable),
+            subscriptions: Arc::clone(&subscriptions),
             stats: Arc::clone(&stats),
             health: tell_health,
             dumps: Dumps::default(),
@@ -177,6 +181,7 @@ impl SledStore {
             stats,
             health,
             durable,
+            subscriptions,
             path: path.to_owned(),
             dumping: tokio::sync::Mutex::default(),
             #[cfg(test)]
@@ -303,6 +308,10 @@ impl Store for SledStore {
 
     async fn wait_durable(&self) -> Result<(), StoreError> {
         self.durable.wait_durable(self.health.clone()).await
+    }
+
+    fn changed_keys(&self, prefix: &[u8]) -> Option<Arc<ChangedKeys>> {
+        Some(self.subscriptions.subscribe(prefix))
     }
 
     async fn dump(&self, sink: &mut Sink<'_>) -> Result<Revision, StoreError> {

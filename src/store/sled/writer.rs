@@ -17,6 +17,7 @@ use super::durable_revision::DurableRevision;
 use super::open::note_durable;
 use super::{REVISION_KEY, failed, get, pack};
 use crate::panic_text::panic_text;
+use crate::store::changed_keys::Subscriptions;
 use crate::store::evaluate::evaluate;
 use crate::store::number_file::NumberFile;
 use crate::store::{CommitError, Entry, Health, Key, Revision, StoreError, Transaction};
@@ -103,6 +104,7 @@ pub(super) struct Writer {
     pub(super) watermark: NumberFile,
     pub(super) revision: Revision,
     pub(super) durable: Arc<DurableRevision>,
+    pub(super) subscriptions: Arc<Subscriptions>,
     pub(super) stats: Arc<WriterStats>,
     pub(super) health: watch::Sender<Health>,
     pub(super) dumps: Dumps,
@@ -289,7 +291,8 @@ impl Writer {
             return Ok(results);
         }
         self.dumps.note(written.keys());
-        self.apply(written)?;
+        self.apply(&written)?;
+        self.subscriptions.note(written.keys());
         self.flush().map_err(maybe_done)?;
         self.disk
             .must_be_there()
@@ -317,13 +320,13 @@ impl Writer {
         self.durable.is_durable(self.revision);
     }
 
-    fn apply(&self, written: BTreeMap<Key, Option<Entry>>) -> Result<(), StoreError> {
+    fn apply(&self, written: &BTreeMap<Key, Option<Entry>>) -> Result<(), StoreError> {
         let started = Instant::now();
         let mut batch = Batch::default();
         for (key, entry) in written {
             match entry {
-                Some(entry) => batch.insert(key.0, pack(entry.revision, &entry.value)),
-                None => batch.remove(key.0),
+                Some(entry) => batch.insert(key.0.as_slice(), pack(entry.revision, &entry.value)),
+                None => batch.remove(key.0.as_slice()),
             }
         }
         batch.insert(REVISION_KEY, self.revision.0.to_be_bytes().to_vec());
