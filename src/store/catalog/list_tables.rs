@@ -1,17 +1,16 @@
 //! Tables of lists ([`super::columns`]): filled when a list needs one, kept current, and dropped when no list needs them.
 //!
-//! A table is filled by a walk through the records of its scope: all projects, or one. From before the walk on, the store records which
-//! records change ([`ChangedKeys`]), and before each use of a table the changed ones are read again. So a list shows every change
-//! that was answered before it.
+//! A table is filled by a walk through the records of its scope: all projects, or one. From before the walk on, the store records the
+//! keys that change ([`changed_keys`](crate::store::changed_keys)), and before each use of a table their records are read again. So a
+//! list shows every change that was answered before it.
 //!
 //! The tables of a kind of record have one lock. It is held while changed records are read and while rows are selected, never during
 //! the walk that fills a table.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, watch};
+use tokio::sync::{MappedMutexGuard, MutexGuard, watch};
 use tokio::time::Instant;
 
 use super::columns::Table;
@@ -19,117 +18,12 @@ use super::keys::{key, last_id};
 use super::listable::Listable;
 use super::plan::path_of;
 use super::read::{BATCH, Walk, sees, stored};
+use super::tables::{KEPT, ListTables, Scope, Slot, State};
 use super::{Catalog, Stored};
-use crate::model::{Attachment, ProjectId, Snapshot, Transfer, UserMessage, Volume};
-use crate::store::changed_keys::ChangedKeys;
 use crate::store::{Entry, Key, StoreError};
-
-/// How long a table is kept after its last use.
-const KEPT: Duration = Duration::from_secs(300);
-
-/// Bounds of the tables.
-#[derive(Clone, Copy, Debug)]
-pub struct ListOptions {
-    /// Bytes of memory for the tables of each kind of record.
-    pub memory: usize,
-    /// The rows of an index that a list may skip before it needs a table.
-    pub skipped_rows: usize,
-}
-
-impl Default for ListOptions {
-    fn default() -> Self {
-        Self {
-            memory: 128 * 1024 * 1024,
-            skipped_rows: 256,
-        }
-    }
-}
-
-/// The tables of all kinds of records that are listed.
-#[derive(Default)]
-pub struct Tables {
-    pub(super) options: ListOptions,
-    pub(super) volumes: ListTables<Volume>,
-    pub(super) snapshots: ListTables<Snapshot>,
-    pub(super) attachments: ListTables<Attachment>,
-    pub(super) messages: ListTables<UserMessage>,
-    pub(super) transfers: ListTables<Transfer>,
-}
-
-impl Tables {
-    pub(super) fn with(options: ListOptions) -> Self {
-        Self {
-            options,
-            ..Self::default()
-        }
-    }
-
-    /// Drops those that were not used for some minutes; to be called now and then.
-    pub async fn drop_unused(&self) {
-        self.drop_older(KEPT).await;
-    }
-
-    /// Drops those that were not used for so long.
-    pub(super) async fn drop_older(&self, age: Duration) {
-        self.volumes.drop_older(age).await;
-        self.snapshots.drop_older(age).await;
-        self.attachments.drop_older(age).await;
-        self.messages.drop_older(age).await;
-        self.transfers.drop_older(age).await;
-    }
-
-    /// About how many bytes of memory they take.
-    pub(super) async fn memory(&self) -> usize {
-        self.volumes.0.lock().await.memory()
-            + self.snapshots.0.lock().await.memory()
-            + self.attachments.0.lock().await.memory()
-            + self.messages.0.lock().await.memory()
-            + self.transfers.0.lock().await.memory()
-    }
-}
-
-/// The tables of a kind of record.
-pub struct ListTables<R: Listable>(Mutex<State<R>>);
-
-/// The listed project; `None` for all.
-type Scope = Option<ProjectId>;
-
-struct State<R: Listable> {
-    /// Recorded while there is any slot.
-    changes: Option<Arc<ChangedKeys>>,
-    /// Changed keys whose records have not been read yet.
-    pending: BTreeSet<Key>,
-    slots: BTreeMap<Scope, Slot<R>>,
-}
-
-enum Slot<R: Listable> {
-    /// A list fills it. The sender is dropped when it ends, successful or not.
-    Filling {
-        changed: BTreeSet<Key>,
-        ended: watch::Receiver<()>,
-    },
-    Filled {
-        table: Box<Table<R>>,
-        used: Instant,
-    },
-    /// Its table would take too much memory. It is tried again later.
-    TooLarge {
-        since: Instant,
-    },
-}
 
 /// A table that is current, and locked.
 pub(super) type Current<'t, R> = MappedMutexGuard<'t, Table<R>>;
-
-impl<R: Listable> Default for ListTables<R> {
-    fn default() -> Self {
-        Self(Mutex::new(State {
-            changes: None,
-            pending: BTreeSet::new(),
-            slots: BTreeMap::new(),
-        }))
-    }
-}
 
 impl<R: Listable> ListTables<R> {
     /// The table of a scope, current and locked. `None` if there is none, and `may_fill` is false or there can be none.
@@ -213,13 +107,21 @@ impl<R: Listable> ListTables<R> {
         Ok(())
     }
 
-    async fn drop_older(&self, age: Duration) {
+    /// Drops those that were not used for so long.
+    pub(super) async fn drop_older(&self, age: Duration) {
         let mut state = self.0.lock().await;
         state.slots.retain(|_, slot| match slot {
             Slot::Filling { ended, .. } => ended.has_changed().is_ok(),
             Slot::Filled { used: at, .. } | Slot::TooLarge { since: at } => at.elapsed() < age,
         });
         state.end_if_empty();
+    }
+}
+
+impl<R: Listable> ListTables<R> {
+    /// About how many bytes of memory they take.
+    pub(super) async fn memory(&self) -> usize {
+        self.0.lock().await.memory()
     }
 }
 

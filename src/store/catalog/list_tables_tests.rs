@@ -135,7 +135,7 @@ async fn a_table_that_does_not_fit_has_no_records_or_leaves_the_list_as_it_was()
 
 #[actix::test]
 async fn the_least_used_table_makes_room() {
-    let memory = 250_000;
+    let memory = 120_000;
     let catalog = catalog().await.with_lists(ListOptions {
         memory,
         skipped_rows: 0,

@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use super::keys::{KeyOf, Table, key, time_bytes};
 use super::kinds::{Kind, Rows, record_key};
-use super::list_tables::{ListTables, Tables};
 use super::query::{Filter, ListQuery};
 use super::read::sees;
+use super::tables::{ListTables, Tables};
 use super::{Catalog, Stored};
 use crate::model::{ProjectId, Timestamp};
 use crate::store::{Key, StoreError};
@@ -155,8 +155,8 @@ macro_rules! record_fields {
         }
 
         fn tables(
-            tables: &crate::store::catalog::list_tables::Tables,
-        ) -> &crate::store::catalog::list_tables::ListTables<Self> {
+            tables: &crate::store::catalog::tables::Tables,
+        ) -> &crate::store::catalog::tables::ListTables<Self> {
             &tables.$tables
         }
     };

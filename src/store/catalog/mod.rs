@@ -16,7 +16,7 @@
 //! | `read` | reads of records and ranges |
 //! | `changes` | the changes of a commit |
 //! | `query`, `filter`, `order`, `plan`, `list` | lists: query, filters, order, choice of index, pages |
-//! | `list_tables`, `columns` | tables of lists in memory, for what no index answers |
+//! | `tables`, `list_tables`, `columns` | tables of lists in memory, for what no index answers |
 //! | `listable` | the properties of a kind of record for its lists |
 //! | `prelude` | what the files of the kinds of records are written with |
 //! | `volume_list`, `snapshot_list` | the same of volumes and snapshots |
@@ -52,6 +52,7 @@ mod role_assignments;
 mod services;
 mod snapshot_list;
 mod snapshots;
+mod tables;
 mod tokens;
 mod transfers;
 mod types;
@@ -78,13 +79,13 @@ use crate::model::{Timestamp, VolumeType, VolumeTypeId};
 pub use changes::{Changes, Indexed};
 pub use identity::IdentityKind;
 pub use list::rows_at_most;
-pub use list_tables::{ListOptions, ListTables, Tables};
 pub use listable::{FieldValue, Listable, QueryOf, ValueIndex};
 pub use outbox::{Outbox, Pending, SinkQueue};
 pub use query::{
     AttachmentField, Comparison, Direction, Filter, ListError, ListQuery, MessageField, Page, SnapshotField,
     SnapshotFilter, SnapshotQuery, TimeField, TransferField, VolumeField, VolumeFilter, VolumeQuery,
 };
+pub use tables::{ListOptions, ListTables, Tables};
 pub use tokens::{TokenState, TokenSubject};
 pub use types::TYPE_IN_USE;
 

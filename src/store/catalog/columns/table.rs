@@ -23,7 +23,7 @@ const ORDERS: usize = 8;
 const NEW_VALUES: usize = 65_536;
 
 /// The fields of all records of a list.
-pub struct Table<R: Listable> {
+pub struct Table<R> {
     cells: Cells,
     /// The encoded records by row, as long as there is memory for them.
     records: Option<Records>,
