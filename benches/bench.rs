@@ -280,7 +280,7 @@ async fn filtered_lists(report: &mut Report) -> Result<()> {
     drop(lists);
     drop(server);
     // The same without tables, for comparison.
-    let config = format!("{CONFIG}\n[store]\nlist_memory = \"0\"\n");
+    let config = format!("{CONFIG}\n[store]\nlist_memory = \"0B\"\n");
     std::fs::write(folder.path().join("bench.toml"), config)?;
     let server = Server::start(folder.path()).await?;
     let mut lists = lists::Lists::connect(&server).await?;
