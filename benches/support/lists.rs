@@ -86,6 +86,7 @@ const FILTERS: [&str; 47] = [
     "replication_status=error",
     "snapshot_id=none",
     "id~=none",
+    "id~=4e7",
     "bootable=true&availability_zone=zone-1&size=7",
     "status=available&bootable=true&sort=updated_at:asc",
 ];

@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Display;
+
+use std::fmt::{Debug, Display};
 use std::hash::Hash;
 
 use strum::VariantArray;
@@ -25,7 +26,7 @@ pub trait Listable: Kind + 'static {
     /// The id of a record.
     type Id: Copy + Eq + Ord + Hash + Display + Send;
     /// The fields to sort and filter by.
-    type Field: Copy + PartialEq + Send + VariantArray + 'static;
+    type Field: Copy + Debug + PartialEq + Send + VariantArray + 'static;
 
     /// The field of the creation time.
     const CREATED_AT: Self::Field;

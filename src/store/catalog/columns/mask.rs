@@ -121,11 +121,13 @@ impl Mask {
                 Column::Times(times) => self.keep_times(times, |number| time(*number).is_some_and(moment)),
             },
             Key::CreatedAt => self.keep_times(&cells.created, |time| moment(*time)),
+            Key::Id if part.bytes().any(|byte| byte != b'-' && !byte.is_ascii_hexdigit()) => self.0.fill(0),
             Key::Id => {
+                let finder = memchr::memmem::Finder::new(&part);
                 let mut buffer = uuid::Uuid::encode_buffer();
                 for (row, id) in self.0.iter_mut().zip(&cells.ids) {
-                    let text: &str = id.hyphenated().encode_lower(&mut buffer);
-                    *row &= u8::from(text.contains(&part));
+                    let text = id.hyphenated().encode_lower(&mut buffer);
+                    *row &= u8::from(finder.find(text.as_bytes()).is_some());
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! The table of a list: its rows follow the records, and it finds pages.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -34,6 +35,8 @@ pub struct Table<R> {
     by_id: SortedRows,
     /// The last one was used last.
     orders: Vec<SortedRows>,
+    /// The rows of the last filters, which are kept as text: a page and the count beside it have the same ones. `None` after a change.
+    found: Option<(String, Arc<Mask>)>,
     /// The number of distinct values when it was filled.
     values_at_first: usize,
     kind: PhantomData<fn(R)>,
@@ -103,6 +106,7 @@ impl<R: Listable> Table<R> {
             image_metadata: Pairs::default(),
             unused: Vec::new(),
             orders: Vec::new(),
+            found: None,
             values_at_first: 0,
             kind: PhantomData,
         }
@@ -161,6 +165,7 @@ impl<R: Listable> Table<R> {
             return;
         };
         self.each_order(|order, cells| order.remove(cells, row));
+        self.found = None;
         self.cells.used[row as usize] = 0;
         self.unused.push(row);
         if let Some(records) = &mut self.records {
@@ -188,7 +193,7 @@ impl<R: Listable> Table<R> {
         most: usize,
     ) -> Selected {
         let mask = (!filters.is_empty()).then(|| self.mask(filters));
-        let left = mask.as_ref().map_or(usize::MAX, Mask::count);
+        let left = mask.as_ref().map_or(usize::MAX, |mask| mask.count());
         if left <= skip || most == 0 {
             return Selected {
                 found: Found::Keys(Vec::new()),
@@ -262,7 +267,13 @@ impl<R: Listable> Table<R> {
         added > NEW_VALUES.max(2 * self.cells.rows())
     }
 
-    fn mask(&mut self, filters: &[Filter<R::Field>]) -> Mask {
+    fn mask(&mut self, filters: &[Filter<R::Field>]) -> Arc<Mask> {
+        let wanted = format!("{filters:?}");
+        if let Some((filters, mask)) = &self.found
+            && *filters == wanted
+        {
+            return mask.clone();
+        }
         let mut mask = Mask::all(&self.cells);
         for filter in filters {
             mask.keep::<R>(
@@ -272,6 +283,8 @@ impl<R: Listable> Table<R> {
                 &mut self.image_metadata,
             );
         }
+        let mask = Arc::new(mask);
+        self.found = Some((wanted, mask.clone()));
         mask
     }
 
@@ -308,6 +321,7 @@ impl<R: Listable> Table<R> {
 
     fn set(&mut self, row: u32, record: &R, entry: &Entry) {
         let (row, rows) = (row as usize, self.cells.rows());
+        self.found = None;
         if let Some(records) = &mut self.records {
             records.set(row, entry);
         }
