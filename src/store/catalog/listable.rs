@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-
 use std::fmt::{Debug, Display};
 use std::hash::Hash;
 
