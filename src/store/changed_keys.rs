@@ -1,6 +1,6 @@
 //! Keys that changed, recorded for what is derived from the entries and kept in memory.
 //!
-//! An engine holds [`Subscriptions`] and notes the keys of each commit there: **after** reads show its changes, and **before** the
+//! An engine holds `Subscriptions` and notes the keys of each commit there: **after** reads show its changes, and **before** the
 //! commit is answered. So a reader that takes the recorded keys and then reads their entries has seen everything that was answered
 //! before.
 
