@@ -27,12 +27,12 @@ pub enum TlsError {
     Setup(String),
 }
 
-/// The settings of TLS for this address; `None` if it is plain HTTP.
+/// The settings of TLS for this address; `None` if its scheme has none.
 ///
 /// # Errors
 /// If there are no certificates to check the server's with.
 pub fn tls(url: &str, cafile: Option<&Path>) -> Result<Option<Arc<ClientConfig>>, TlsError> {
-    match url.starts_with("https://") {
+    match url.starts_with("https://") || url.starts_with("amqps://") {
         true => settings(cafile).map(Some),
         false => Ok(None),
     }

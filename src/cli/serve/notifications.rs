@@ -58,20 +58,17 @@ pub(super) fn start(
 fn sinks(config: &Config) -> Result<Vec<SinkOptions>, TlsError> {
     let of = &config.notifications;
     let cafile = Some(of.cafile.as_path()).filter(|path| !path.as_os_str().is_empty());
-    let tls = |url: &Secret, scheme: &str| match url.reveal().starts_with(scheme) {
-        true => tls_client::settings(cafile).map(Some),
-        false => Ok(None),
-    };
+    let tls = |url: &Secret| tls_client::tls(url.reveal(), cafile);
     let sink = |name: &String| match name.as_str() {
         "log" => Ok(Some(SinkOptions::Log)),
         "webhook" => Ok(Some(SinkOptions::Webhook(WebhookOptions {
-            tls: tls(&of.webhook_url, "https://")?,
+            tls: tls(&of.webhook_url)?,
             url: of.webhook_url.clone(),
             secret: Some(of.webhook_secret.clone()).filter(|secret| !secret.reveal().is_empty()),
             timeout: of.webhook_timeout.get(),
         }))),
         "amqp" => Ok(Some(SinkOptions::Amqp(AmqpOptions {
-            tls: tls(&of.amqp_url, "amqps://")?,
+            tls: tls(&of.amqp_url)?,
             urls: hosts(of.amqp_url.reveal()),
             exchange: of.amqp_exchange.clone(),
             topics: of.amqp_topics.clone(),

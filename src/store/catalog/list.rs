@@ -1,8 +1,8 @@
 //! Lists in pages, of any kind of record: the walk along an index, or through all candidates, or the table of the list.
 //!
 //! `plan` decides how a query is answered ([`Plan`]); this module executes the plan. If a walk turns out to be long, the page comes
-//! from a table instead ([`super::list_tables`]). No walk holds more than a batch of records and twice `offset + limit`. A marker is a position in the order, not a row: its record must exist and be
-//! visible, but need not match the filters (as in Cinder).
+//! from a table instead ([`super::list_tables`]). No walk holds more than a batch of records and twice `offset + limit`. A marker is a
+//! position in the order, not a row: its record must exist and be visible, but need not match the filters (as in Cinder).
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -18,13 +18,14 @@ use super::{Catalog, Stored};
 use crate::model::ProjectId;
 use crate::store::{Entry, Key, StoreError};
 
-/// The most rows that are read for a page, if its query determines it; `None` if that depends on the number of records.
+/// The most rows that are read for a page, if its query determines it; `None` if that depends on the number of records, or if a table
+/// may answer: the page then waits for changed records and for a sort of all rows.
 pub fn rows_at_most<R: Listable>(query: &QueryOf<R>) -> Option<usize> {
     match plan::<R>(query, None) {
         Plan::Nothing => Some(0),
         Plan::These(ids) => Some(ids.len()),
-        Plan::Along(_) => Some(query.offset.saturating_add(query.limit)),
-        Plan::Skipping(_) | Plan::Sorting(_) => None,
+        Plan::Along(path) if !path.is_scattered => Some(query.offset.saturating_add(query.limit)),
+        Plan::Along(_) | Plan::Skipping(_) | Plan::Sorting(_) => None,
     }
 }
 

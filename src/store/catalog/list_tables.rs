@@ -18,7 +18,7 @@ use super::keys::{key, last_id};
 use super::listable::Listable;
 use super::plan::path_of;
 use super::read::{BATCH, Walk, sees, stored};
-use super::tables::{KEPT, ListTables, Scope, Slot, State};
+use super::tables::{KEPT, ListOptions, ListTables, Scope, Slot, State};
 use super::{Catalog, Stored};
 use crate::store::{Entry, Key, StoreError};
 
@@ -70,7 +70,7 @@ impl<R: Listable> ListTables<R> {
         scope: &Scope,
         filling: &watch::Sender<()>,
     ) -> Result<(), StoreError> {
-        let most = catalog.tables.options.memory;
+        let most = catalog.tables.options.memory_of_one();
         let mut table = Box::new(Table::new());
         let path = path_of::<R>(scope.as_ref());
         let mut walk = Walk::new(path.prefix.clone(), false);
@@ -103,7 +103,7 @@ impl<R: Listable> ListTables<R> {
                 update(&mut table, scope, key, record.as_ref());
             }
         }
-        state.put(scope, table, most);
+        state.put(scope, table, catalog.tables.options);
         Ok(())
     }
 
@@ -186,7 +186,8 @@ impl<R: Listable> State<R> {
     }
 
     /// Puts a table into its slot, and drops others, those first that were used longest ago, until all fit into so many bytes.
-    fn put(&mut self, scope: &Scope, table: Box<Table<R>>, most: usize) {
+    fn put(&mut self, scope: &Scope, table: Box<Table<R>>, options: ListOptions) {
+        let most = options.memory_of_one();
         let since = Instant::now();
         if table.memory() > most {
             tracing::info!(
@@ -199,7 +200,7 @@ impl<R: Listable> State<R> {
         }
         self.slots
             .insert(scope.clone(), Slot::Filled { table, used: since });
-        self.make_room(Some(scope), most);
+        self.make_room(Some(scope), options.memory);
     }
 
     /// Drops tables until all fit into so many bytes, those first that were used longest ago, but not this one.

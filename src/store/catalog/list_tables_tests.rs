@@ -93,6 +93,21 @@ fn sorted(volumes: &[Volume]) -> Vec<VolumeId> {
     volumes.iter().map(|volume| volume.id).collect()
 }
 
+#[test]
+fn the_rows_of_a_page_that_a_table_may_answer_are_unknown() {
+    let sorted_by = |field| {
+        let query = VolumeQuery {
+            sort: vec![(field, Direction::Ascending)],
+            limit: 50,
+            ..VolumeQuery::default()
+        };
+        rows_at_most::<Volume>(&query)
+    };
+    assert_eq!(sorted_by(VolumeField::CreatedAt), Some(50));
+    assert_eq!(sorted_by(VolumeField::Name), None);
+    assert_eq!(sorted_by(VolumeField::Host), None);
+}
+
 #[actix::test]
 async fn only_a_long_list_has_a_table_and_only_while_it_is_used() {
     let catalog = catalog().await;

@@ -33,6 +33,13 @@ impl Default for ListOptions {
     }
 }
 
+impl ListOptions {
+    /// Bytes of memory for one table, whose rows and values have numbers of 32 bits.
+    pub(super) fn memory_of_one(&self) -> usize {
+        self.memory.min(u32::MAX as usize)
+    }
+}
+
 /// The tables of all kinds of records that are listed.
 #[derive(Default)]
 pub struct Tables {

@@ -253,7 +253,10 @@ impl<R: Listable> Table<R> {
         let orders = orders + self.by_creation.memory() + self.by_id.memory();
         let records = self.records.as_ref();
         let records = records.map_or(0, |records| records.bytes + records.rows.len() * Records::BESIDE);
+        let found = self.found.as_ref();
+        let found = found.map_or(0, |(filters, _)| filters.len() + self.cells.rows());
         records
+            + found
             + self.cells.memory()
             + self.metadata.memory()
             + self.image_metadata.memory()
