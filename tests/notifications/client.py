@@ -46,7 +46,7 @@ class Client:
             now = found["volume"]["status"] if found else None
             if now == status:
                 return
-            time.sleep(0.02)
+            time.sleep(0.005)
         raise AssertionError(f"volume {volume} is {now}, not {status}")
 
 

@@ -163,6 +163,8 @@ volumes = -1
 gigabytes = -1
 snapshots = -1
 per_volume_gigabytes = -1
+[service]
+report_interval = "1s"
 [notifications]
 {keys}
 [backend.file]

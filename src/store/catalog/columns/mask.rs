@@ -10,6 +10,7 @@ use super::super::query::{Filter, TimeField};
 use super::cells::{Cells, Key};
 use super::column::{Coded, Codes, Column, Type, time};
 use super::dictionary::{Dictionary, MISSING};
+use super::id_part::IdPart;
 use crate::model::Timestamp;
 
 /// Matching rows.
@@ -121,15 +122,10 @@ impl Mask {
                 Column::Times(times) => self.keep_times(times, |number| time(*number).is_some_and(moment)),
             },
             Key::CreatedAt => self.keep_times(&cells.created, |time| moment(*time)),
-            Key::Id if part.bytes().any(|byte| byte != b'-' && !byte.is_ascii_hexdigit()) => self.0.fill(0),
-            Key::Id => {
-                let finder = memchr::memmem::Finder::new(&part);
-                let mut buffer = uuid::Uuid::encode_buffer();
-                for (row, id) in self.0.iter_mut().zip(&cells.ids) {
-                    let text = id.hyphenated().encode_lower(&mut buffer);
-                    *row &= u8::from(finder.find(text.as_bytes()).is_some());
-                }
-            }
+            Key::Id => match IdPart::new(&part) {
+                None => self.0.fill(0),
+                Some(part) => self.keep_times(&cells.ids, |id| part.is_in(*id)),
+            },
         }
     }
 

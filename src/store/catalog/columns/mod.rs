@@ -13,6 +13,7 @@
 //! | `dictionary` | the distinct values of a column |
 //! | `column` | the values of a field |
 //! | `cells` | the values of all rows, and their comparison |
+//! | `id_part` | ids whose text contains a part |
 //! | `sorted_rows` | rows in an order |
 //! | `mask` | the rows that match filters |
 //! | `table` | all of it: changes, pages, counts |
@@ -20,6 +21,7 @@
 mod cells;
 mod column;
 mod dictionary;
+mod id_part;
 mod mask;
 mod sorted_rows;
 mod table;
