@@ -76,6 +76,23 @@ class Listener:
                 self.odd.append((priority, publisher_id, event_type, sorted(KEYS - set(payload))))
 
 
+class Progress:
+    """Counts changes, and holds those who make them at a limit: a fast service is not done before the broker was killed."""
+
+    def __init__(self):
+        self.done, self.most, self.changed = 0, 0, threading.Condition()
+
+    def limit(self, most):
+        with self.changed:
+            self.most = most
+            self.changed.notify_all()
+
+    def count(self):
+        with self.changed:
+            self.done += 1
+            self.changed.wait_for(lambda: self.done < self.most)
+
+
 def delivery(folder, changes, kills, tls, threads=8):
     renames = 17
     of_a_volume = renames + 3
@@ -83,14 +100,10 @@ def delivery(folder, changes, kills, tls, threads=8):
     broker = Broker(folder / "rabbitmq")
     pumice = Pumice(folder / "pumice", **broker.sink(tls))
     listener = Listener(broker.url)
-    done, lock = [0], threading.Lock()
-
-    def count():
-        with lock:
-            done[0] += 1
-
-    lives = [Life(pumice.port, volumes, renames, count) for _ in range(threads)]
+    progress = Progress()
+    lives = [Life(pumice.port, volumes, renames, progress.count) for _ in range(threads)]
     total = volumes * of_a_volume * threads
+    progress.limit(total // (kills + 1) + total // 20)
     try:
         broker.start()
         pumice.start()
@@ -100,9 +113,10 @@ def delivery(folder, changes, kills, tls, threads=8):
             life.start()
         for kill in range(1, kills + 1):
             at = total * kill // (kills + 1)
-            wait_for(f"{at} changes", lambda: done[0] >= at or any(life.failure for life in lives), 1800)
+            wait_for(f"{at} changes", lambda: progress.done >= at or any(life.failure for life in lives), 1800)
             broker.kill()
-            print(f"{done[0]} changes: RabbitMQ was killed", flush=True)
+            print(f"{progress.done} changes: RabbitMQ was killed", flush=True)
+            progress.limit(total * (kill + 1) // (kills + 1) + total // 20)
             if kill == (kills + 1) // 2:
                 pumice.kill()
                 pumice.start()
@@ -122,9 +136,10 @@ def delivery(folder, changes, kills, tls, threads=8):
         wait_for(f"{wanted} notifications", lambda: len(listener.seen) >= wanted, 300)
         time.sleep(2)
         compare(expected, listener)
-        print(f"{done[0]} changes in {changed:.0f} s, {len(listener.seen)} notifications of {len(expected)} volumes, "
+        print(f"{progress.done} changes in {changed:.0f} s, {len(listener.seen)} notifications of {len(expected)} volumes, "
               f"{listener.again} of them more than once: each is there, and those of a volume are in order")
     finally:
+        progress.limit(total + 1)
         pumice.end()
         broker.end()
         listener.stop()
