@@ -42,6 +42,9 @@ pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
 }
 
 /// Writes a file that only its owner may read. It is the old or the new one, whole, whatever happens meanwhile.
+///
+/// # Errors
+/// The file system's.
 pub fn write_private(path: &Path, text: &str) -> Result<()> {
     let write = || -> std::io::Result<()> {
         let next = path.with_extension("new");

@@ -20,7 +20,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use self::folder::{FolderLock, lock, read_text, write_json, write_private};
+pub use self::folder::write_private;
+use self::folder::{FolderLock, lock, read_text, write_json};
 use self::signing::{PublicKey, Signer};
 use crate::model::{NodeIdentity, Timestamp};
 use crate::private_files;
@@ -31,11 +32,13 @@ use crate::private_files;
 pub struct AuthorityError(String);
 
 impl AuthorityError {
-    fn new(why: impl std::fmt::Display) -> Self {
+    /// With this text.
+    pub fn new(why: impl std::fmt::Display) -> Self {
         Self(why.to_string())
     }
 
-    fn of(path: &Path, why: impl std::fmt::Display) -> Self {
+    /// About this file.
+    pub fn of(path: &Path, why: impl std::fmt::Display) -> Self {
         Self(format!("{}: {why}", path.display()))
     }
 }

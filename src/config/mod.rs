@@ -19,7 +19,6 @@ pub mod cors;
 mod fault;
 mod layers;
 mod reading;
-mod units;
 
 pub mod auth;
 pub mod backend;
@@ -33,6 +32,7 @@ pub mod scheduler;
 pub mod service;
 pub mod store;
 pub mod transport;
+pub mod units;
 pub mod volume;
 pub mod web;
 
