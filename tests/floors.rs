@@ -61,7 +61,6 @@ const FLOORS: &[(&str, &[&str])] = &[
         &["control", "messages", "model", "store", "transport", "verbs"],
     ),
     ("config", &["model"]),
-    ("authority", &["model"]),
 ];
 
 struct Source {

@@ -115,7 +115,7 @@ async fn look(args: &FsckArgs, config: &Config) -> Result<Repair, BoxError> {
     let folder = exports::folder(&config.node.data_dir);
     let store: Arc<dyn Store> = match &args.export {
         Some(file) => Arc::new(exported(file, &folder).await?),
-        None => Arc::new(store::open(config)?),
+        None => store::open(config).await?,
     };
     let catalog = Catalog::open(store).await?;
     let mut repair = match args.repair {

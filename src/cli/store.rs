@@ -2,15 +2,22 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 the configuration cannot be read.
 
+mod migrate;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
-use super::serve::control::{is_there, store_options, store_path};
+use super::serve::store::{etcd_options, is_there, open_etcd, store_options, store_path};
 use super::serve::{exports, own};
 use super::{answer, refuse};
+use crate::config::store::Engine;
 use crate::config::{Config, Surroundings};
+use crate::store::Store;
+use crate::store::catalog::IndexRows;
+use crate::store::etcd::{EtcdOptions, EtcdStore};
 use crate::store::export::{self, Exported};
 use crate::store::sled::{OpenError, SledStore};
 
@@ -46,6 +53,24 @@ enum StoreCommand {
         #[arg(value_name = "FROM")]
         from: Option<PathBuf>,
     },
+    /// Copy the store from one engine to the other, and compare the two. All control nodes must be stopped.
+    Migrate {
+        /// The configuration, which says where both stores are.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// The engine of the store that there is.
+        #[arg(long, value_name = "ENGINE")]
+        from: Named,
+        /// The engine of the store that is made.
+        #[arg(long, value_name = "ENGINE")]
+        to: Named,
+    },
+    /// Accept the state of etcd for this node, after a backup of it was restored. All control nodes must be stopped.
+    Adopt {
+        /// The configuration, which says where etcd is.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// Say whether such a file is whole.
     Verify {
         /// The file.
@@ -54,11 +79,21 @@ enum StoreCommand {
     },
 }
 
+/// The name of an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Named {
+    Sled,
+    Etcd,
+}
+
 /// Runs one of the commands.
 pub fn store(args: &StoreArgs, surroundings: &Surroundings) -> ExitCode {
     let file = match &args.command {
         StoreCommand::Verify { export } => return answer(verify(export)),
-        StoreCommand::Export { config, .. } | StoreCommand::Restore { config, .. } => config.as_deref(),
+        StoreCommand::Export { config, .. }
+        | StoreCommand::Restore { config, .. }
+        | StoreCommand::Migrate { config, .. }
+        | StoreCommand::Adopt { config } => config.as_deref(),
     };
     let config = match Config::load(file, surroundings, &[]) {
         Ok(config) => config,
@@ -70,6 +105,8 @@ pub fn store(args: &StoreArgs, surroundings: &Surroundings) -> ExitCode {
         StoreCommand::Restore { from, replace, .. } => {
             system.block_on(restore_store(&config, from.as_deref(), *replace))
         }
+        StoreCommand::Migrate { from, to, .. } => system.block_on(migrate::migrate(&config, *from, *to)),
+        StoreCommand::Adopt { .. } => system.block_on(adopt(&config)),
         StoreCommand::Verify { export } => verify(export),
     })
 }
@@ -87,7 +124,24 @@ fn verify(file: &Path) -> Result<String, BoxError> {
 }
 
 /// Opens the store of a stopped service.
-pub(super) fn open(config: &Config) -> Result<SledStore, BoxError> {
+pub(super) async fn open(config: &Config) -> Result<Arc<dyn Store>, BoxError> {
+    match config.store.engine {
+        Engine::Sled => Ok(Arc::new(open_sled(config)?)),
+        Engine::Etcd => Ok(open_etcd(command_options(config)).await?.store),
+    }
+}
+
+/// The options for a command, which has a name of its own in etcd: it must not take the place of a node that runs.
+fn command_options(config: &Config) -> EtcdOptions {
+    let options = etcd_options(config, &config.node.data_dir);
+    EtcdOptions {
+        node: format!("{}#command", options.node),
+        position: None,
+        ..options
+    }
+}
+
+fn open_sled(config: &Config) -> Result<SledStore, BoxError> {
     let data_dir = &config.node.data_dir;
     let path = store_path(data_dir);
     if !is_there(&path) {
@@ -103,12 +157,21 @@ pub(super) fn open(config: &Config) -> Result<SledStore, BoxError> {
     })
 }
 
+async fn adopt(config: &Config) -> Result<String, BoxError> {
+    let data_dir = &config.node.data_dir;
+    std::fs::create_dir_all(data_dir)?;
+    // The service of this node must not run.
+    let _owner = own(data_dir)?;
+    let accepted = EtcdStore::adopt(&etcd_options(config, data_dir)).await?;
+    Ok(format!("accepted: {accepted}"))
+}
+
 async fn export_store(config: &Config, to: Option<&Path>) -> Result<String, BoxError> {
     let folder = exports::folder(&config.node.data_dir);
-    let store = open(config)?;
+    let store = open(config).await?;
     let (file, exported) = match to {
-        Some(file) => (file.to_owned(), export::export(&store, file).await?),
-        None => exports::take(&store, &folder).await?,
+        Some(file) => (file.to_owned(), export::export(store.as_ref(), file).await?),
+        None => exports::take(store.as_ref(), &folder).await?,
     };
     Ok(format!("{}: {}", file.display(), summary(exported)))
 }
@@ -124,6 +187,9 @@ async fn restore_store(config: &Config, from: Option<&Path>, replace: bool) -> R
     std::fs::create_dir_all(data_dir)?;
     // A service must not start meanwhile.
     let _owner = own(data_dir)?;
+    if config.store.engine == Engine::Etcd {
+        return restore_to_etcd(config, &from).await;
+    }
     let mut aside = String::new();
     if path.exists() && !SledStore::is_half_restored(&path) {
         if !replace {
@@ -142,6 +208,17 @@ async fn restore_store(config: &Config, from: Option<&Path>, replace: bool) -> R
     Ok(format!(
         "{} restored from {}: {}{aside}",
         path.display(),
+        from.display(),
+        summary(exported)
+    ))
+}
+
+async fn restore_to_etcd(config: &Config, from: &Path) -> Result<String, BoxError> {
+    let store = EtcdStore::open_to_restore(command_options(config), Arc::new(IndexRows)).await?;
+    let exported = export::restore(from, &store).await?;
+    store.restored().await?;
+    Ok(format!(
+        "etcd restored from {}: {}",
         from.display(),
         summary(exported)
     ))

@@ -41,6 +41,15 @@ impl Subscriptions {
     }
 }
 
+impl Subscriptions {
+    /// Any key may have changed.
+    pub(super) fn all_changed(&self) {
+        for subscriber in self.0.lock().iter().filter_map(Weak::upgrade) {
+            *subscriber.keys.lock() = None;
+        }
+    }
+}
+
 /// The keys with one prefix that changed.
 #[derive(Debug)]
 pub struct ChangedKeys {

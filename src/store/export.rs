@@ -13,14 +13,18 @@
 //!
 //! It contains the secrets of the store, so only its owner may read it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 
-use super::{Change, CommitError, Entry, Key, MAX_VALUE, Revision, Store, StoreError, Transaction};
+use super::{
+    Change, CommitError, Entry, Key, MAX_COMMIT, MAX_VALUE, Revision, Store, StoreError, Transaction,
+};
 use crate::private_files;
 
 const MAGIC: &[u8] = b"pumice-export 1\n";
@@ -32,8 +36,11 @@ const GONE: u8 = 2;
 /// Longer than any key of the catalog: an entry with a longer key is damaged.
 const MAX_KEY: usize = 8 * 1024;
 
-/// The number of entries per commit of a restore.
-const RESTORE_AT_ONCE: usize = 512;
+/// The number of entries that a restore reads before it commits them.
+const RESTORE_AT_ONCE: usize = 1024;
+
+/// The most entries, and bytes, in one commit of a restore: all engines accept them.
+const RESTORE_IN_A_COMMIT: (usize, usize) = (100, MAX_COMMIT);
 
 /// The summary of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -317,16 +324,13 @@ impl Reader<'_> {
 /// # Errors
 /// As [`read`]; entries that were restored before the failure are in the store.
 pub async fn restore(path: &Path, store: &dyn Store) -> Result<Exported, ExportError> {
-    let (sender, mut receiver) = tokio::sync::mpsc::channel::<Vec<Change>>(4);
+    let (sender, mut receiver) = tokio::sync::mpsc::channel::<BTreeMap<Key, Option<Bytes>>>(4);
     let file = path.to_owned();
     let reading = tokio::task::spawn_blocking(move || {
-        let mut changes = Vec::with_capacity(RESTORE_AT_ONCE);
+        let mut changes = BTreeMap::new();
         let gave_up = || ExportError::Store(StoreError::new("the store accepts no more entries"));
         let exported = read(&file, |key, entry| {
-            changes.push(match entry {
-                Some(entry) => Change::Put(key, entry.value.to_vec()),
-                None => Change::Delete(key),
-            });
+            changes.insert(key, entry.map(|entry| entry.value));
             match changes.len() < RESTORE_AT_ONCE {
                 true => Ok(()),
                 false => sender
@@ -338,14 +342,37 @@ pub async fn restore(path: &Path, store: &dyn Store) -> Result<Exported, ExportE
         Ok::<_, ExportError>(exported)
     });
     while let Some(changes) = receiver.recv().await {
-        let transaction = Transaction {
-            changes,
-            ..Transaction::default()
-        };
-        let committed = store.commit(transaction).await;
-        committed.map_err(CommitError::unexpected)?;
+        // Of different keys, so their order does not matter.
+        let commits = transactions(changes)
+            .into_iter()
+            .map(|transaction| store.commit(transaction));
+        for committed in join_all(commits).await {
+            committed.map_err(CommitError::unexpected)?;
+        }
     }
     reading
         .await
         .map_err(|error| StoreError::new("reading the export ended early").caused_by(error))?
+}
+
+/// These changes in transactions of a size that all engines accept.
+fn transactions(changes: BTreeMap<Key, Option<Bytes>>) -> Vec<Transaction> {
+    let (most, most_bytes) = RESTORE_IN_A_COMMIT;
+    let mut transactions = Vec::new();
+    let mut current = Transaction::default();
+    let mut bytes = 0;
+    for (key, value) in changes {
+        let size = key.0.len() + value.as_ref().map_or(0, Bytes::len);
+        if current.changes.len() >= most || bytes + size > most_bytes {
+            transactions.push(std::mem::take(&mut current));
+            bytes = 0;
+        }
+        bytes += size;
+        current.changes.push(match value {
+            Some(value) => Change::Put(key, value.to_vec()),
+            None => Change::Delete(key),
+        });
+    }
+    transactions.push(current);
+    transactions
 }

@@ -7,15 +7,19 @@
 //! | file | content |
 //! |---|---|
 //! | [`changed_keys`] | keys that changed, for what is derived from entries |
+//! | [`derived`] | entries that follow from others, for engines that do not store them |
 //! | `evaluate` | the semantics of a transaction, as one pure function that every engine uses |
 //! | [`memory`] | the engine of tests and simulations |
 //! | [`sled`] | the engine of a single machine |
+//! | [`etcd`] | the engine of several control nodes: the truth in etcd, a view in memory |
 //! | [`record`] | the encoding of records, and its versions |
 //! | [`export`] | export of a store to one file, and restore |
 //! | [`catalog`] | records, their indexes and the counters of quota |
 
 pub mod catalog;
 pub mod changed_keys;
+pub mod derived;
+pub mod etcd;
 mod evaluate;
 pub mod export;
 pub mod memory;
@@ -156,6 +160,8 @@ pub struct StoreError {
     pub maybe_done: bool,
     /// Whether the value or commit was too large.
     pub too_large: bool,
+    /// Whether the servers of the store cannot be reached, or have no majority, at present.
+    pub unavailable: bool,
     /// The engine's error.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -170,6 +176,7 @@ impl StoreError {
             broken: false,
             maybe_done: false,
             too_large: false,
+            unavailable: false,
             source: None,
         }
     }
@@ -179,6 +186,23 @@ impl StoreError {
         Self {
             too_large: true,
             ..Self::new(what)
+        }
+    }
+
+    /// The servers of the store cannot be reached at present; nothing was changed.
+    pub fn unavailable(what: impl Into<String>) -> Self {
+        Self {
+            unavailable: true,
+            ..Self::new(what)
+        }
+    }
+
+    /// The same error for another waiting caller, with the cause as text.
+    pub(super) fn copy(&self) -> Self {
+        Self {
+            what: self.what.clone(),
+            source: self.source.as_ref().map(|source| source.to_string().into()),
+            ..*self
         }
     }
 
@@ -193,6 +217,14 @@ impl StoreError {
     /// request.
     pub fn for_client(&self) -> Error {
         match self {
+            Self {
+                unavailable: true,
+                maybe_done,
+                ..
+            } => {
+                let text = if *maybe_done { UNANSWERED } else { UNREACHABLE };
+                Error::unavailable(text, UNREACHABLE_RETRY_AFTER)
+            }
             Self { maybe_done: true, .. } => Error::internal(self),
             Self { no_space: true, .. } => Error::unavailable(READ_ONLY, READ_ONLY_RETRY_AFTER),
             Self { broken: true, .. } => Error::unavailable(BROKEN, BROKEN_RETRY_AFTER),
@@ -222,6 +254,13 @@ const READ_ONLY_RETRY_AFTER: u32 = 60;
 const BROKEN: &str =
     "The service cannot write to its disk and is stopping. Nothing was changed; please try again later.";
 const BROKEN_RETRY_AFTER: u32 = 10;
+
+/// The client's texts and `Retry-After` while the servers of the store cannot be reached.
+const UNREACHABLE: &str = "The service is read-only at present, for its store has no majority of servers. Nothing was changed; \
+                           please try again later.";
+const UNANSWERED: &str = "The store of the service did not answer in time, so the request may have been carried out. Please look \
+                          before you repeat it.";
+const UNREACHABLE_RETRY_AFTER: u32 = 5;
 
 /// Why a commit failed.
 #[derive(Debug, thiserror::Error)]
@@ -269,6 +308,8 @@ pub enum Health {
     Well,
     /// It is read-only until there is space on its disk again.
     NoRoom(String),
+    /// It is read-only until a majority of its servers can be reached again.
+    Unreachable(String),
     /// It accepts no commits until it is opened again.
     Broken(String),
 }
@@ -306,6 +347,15 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// The store failed before.
     async fn wait_durable(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Waits until reads show everything that was committed before the call, also by other control nodes. Engines with one
+    /// writer need not wait: their reads show each commit before it is answered.
+    ///
+    /// # Errors
+    /// The servers of the store cannot be reached in time. Reads show an earlier state then.
+    async fn wait_current(&self) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -24,15 +23,10 @@ use super::header::{
 };
 use super::options::TransportOptions;
 use super::outbound::{Item, Outbound};
-use super::rights::Rights;
-use super::tls::NodeCertificate;
 use super::{Address, CallError, codec};
 use crate::messages::Message;
 use crate::model::{Context, Error, Timestamp};
 use crate::tasks;
-
-/// How long a dismissed peer may take to read why.
-const DISMISSAL: Duration = Duration::from_secs(1);
 
 /// The answer to a message.
 #[derive(Debug)]
@@ -54,24 +48,11 @@ pub(super) struct Traffic {
     pub(super) rtt_micros: AtomicU64,
 }
 
-/// A node that has introduced itself, and may become a peer.
-#[derive(Debug)]
-pub(super) struct Candidate {
-    pub(super) them: Identity,
-    pub(super) announcement: Announcement,
-    /// With TLS.
-    pub(super) certificate: Option<NodeCertificate>,
-    pub(super) dialed_by: DialedBy,
-    pub(super) remote: String,
-}
-
 /// A connection to a peer.
 pub(super) struct Peer {
     /// Distinguishes two connections to the same node.
     pub(super) number: u64,
     pub(super) them: Identity,
-    /// With TLS.
-    pub(super) certificate: Option<NodeCertificate>,
     pub(super) dialed_by: DialedBy,
     pub(super) remote: String,
     pub(super) since: Timestamp,
@@ -84,9 +65,6 @@ pub(super) struct Peer {
     answering: Mutex<BTreeMap<u64, AbortHandle>>,
     answered: Notify,
     announced: RwLock<Arc<Announcement>>,
-    rights: RwLock<Arc<Rights>>,
-    /// Its messages are no longer taken.
-    dismissed: AtomicBool,
     /// The waiting senders, by this node's numbers; `None` once it is closed.
     waiting: Mutex<Option<BTreeMap<u64, oneshot::Sender<Answer>>>>,
     next: AtomicU64,
@@ -97,17 +75,12 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) fn new(
         number: u64,
-        candidate: Candidate,
-        rights: Rights,
+        them: Identity,
+        announcement: Announcement,
+        dialed_by: DialedBy,
+        remote: String,
         options: TransportOptions,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Item>) {
-        let Candidate {
-            them,
-            announcement,
-            certificate,
-            dialed_by,
-            remote,
-        } = candidate;
         let (outbound, queue) = Outbound::new(options.outbound_messages, options.outbound_bytes);
         let limit = options
             .max_frame
@@ -115,7 +88,6 @@ impl Peer {
         let peer = Self {
             number,
             them,
-            certificate,
             dialed_by,
             remote,
             since: Timestamp::now(),
@@ -127,8 +99,6 @@ impl Peer {
             answering: Mutex::default(),
             answered: Notify::new(),
             announced: RwLock::new(Arc::new(announcement)),
-            rights: RwLock::new(Arc::new(rights)),
-            dismissed: AtomicBool::new(false),
             waiting: Mutex::new(Some(BTreeMap::new())),
             next: AtomicU64::new(1),
             reason: Mutex::default(),
@@ -148,38 +118,6 @@ impl Peer {
 
     pub(super) fn announce(&self, announcement: Announcement) {
         *self.announced.write() = Arc::new(announcement);
-    }
-
-    /// What it may serve and send.
-    pub(super) fn rights(&self) -> Arc<Rights> {
-        Arc::clone(&self.rights.read())
-    }
-
-    pub(super) fn set_rights(&self, rights: Rights) {
-        *self.rights.write() = Arc::new(rights);
-    }
-
-    /// Takes no more messages of the peer, says why, and closes the connection.
-    pub(super) fn dismiss(self: &Arc<Self>, reason: &str) {
-        if self.dismissed.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        self.reason.lock().get_or_insert_with(|| reason.to_owned());
-        self.say_goodbye(reason);
-        let peer = Arc::clone(self);
-        tasks::spawn(async move {
-            if tokio::time::timeout(DISMISSAL, peer.closing.cancelled())
-                .await
-                .is_err()
-            {
-                peer.close("it did not read in time why it was dismissed");
-            }
-        });
-    }
-
-    /// Whether its messages are no longer taken.
-    pub(super) fn is_dismissed(&self) -> bool {
-        self.dismissed.load(Ordering::Acquire)
     }
 
     /// How many messages wait for an answer.

@@ -349,14 +349,7 @@ mod tests {
         let (_, _, body) = answer(&fault).await;
         assert!(!body.contains("hunter2") && !body.contains("careless"), "{body}");
 
-        let store = StoreError {
-            what: "reading".to_owned(),
-            no_space: false,
-            broken: false,
-            maybe_done: false,
-            too_large: false,
-            source: Some(Box::new(std::io::Error::other("bad sector"))),
-        };
+        let store = StoreError::new("reading").caused_by(std::io::Error::other("bad sector"));
         let fault = Fault::from(store);
         assert_eq!(fault.operator.as_deref(), Some("store: reading: bad sector"));
         assert_eq!(fault.message, GENERIC_FAULT);

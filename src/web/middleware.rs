@@ -3,7 +3,7 @@
 //! ```text
 //!   edge:  request id, span, access log, panic guard, version echo, uniform 404          (all routes)
 //!   guard: authentication: a Context for the handlers, or 401 (204 with noauth)         (/v3 and /inspect)
-//!   wait_durable: delays an answer until the data that it shows is durable              (also /identity)
+//!   wait_durable: delays a request until reads are current, and an answer until what it shows is durable  (also /identity)
 //!   gate:  policy, body, admission                                                      (/v3 and /inspect; see `gate`)
 //! ```
 //!
@@ -277,8 +277,11 @@ pub(super) fn context_of(request: &HttpRequest, principal: Principal) -> Context
     }
 }
 
-/// Delays an answer that shows data from the store until that data is durable: else a client could see changes that a crash
-/// reverts. The results of changes are durable before they are answered.
+/// Delays a request until the store shows what any node has answered before it, and an answer that shows data from the store until
+/// that data is durable: else a client could miss its own changes, or see some that a crash reverts. The results of changes are
+/// durable before they are answered.
+///
+/// If the servers of the store cannot be reached, reads show what they showed last, and changes are refused by the store.
 ///
 /// # Errors
 /// None of its own.
@@ -288,6 +291,11 @@ pub async fn wait_durable(
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
     let state = request.app_data::<web::Data<WebState>>().cloned();
     let is_read = request.method().is_safe();
+    if let Some(state) = &state
+        && let Err(error) = state.catalog.wait_current().await
+    {
+        tracing::debug!(%error, "the store may show an earlier state");
+    }
     let response = next.call(request).await?;
     // Refusals show data from the store, too.
     let Some(state) = state.filter(|_| is_read || response.status().is_client_error()) else {

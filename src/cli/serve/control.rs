@@ -1,8 +1,8 @@
 //! The control half of a node: the store, the Api, Quota, Scheduler and Registry actors, identity and the web server.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_rt::Arbiter;
@@ -12,7 +12,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 
 use super::BoxError;
-use super::exports::{self, Exports};
+use super::exports::Exports;
+use super::store::{self, Opened};
 use super::{keystone, lists, notifications, policy, tls};
 use crate::actors::api::{self, Deadlines, FinishedOperations};
 use crate::actors::quota;
@@ -23,9 +24,8 @@ use crate::config::{Config, auth};
 use crate::messages::quota::QuotaTopic;
 use crate::messages::scheduler::SchedulerTopic;
 use crate::model::quota::{Limits, Resource as QuotaResource};
+use crate::store::Health;
 use crate::store::catalog::Catalog;
-use crate::store::sled::{OpenError, SledOptions, SledStore};
-use crate::store::{Health, Store};
 use crate::transport::Router;
 use crate::web::admission::{AdmissionOptions, AdmissionQueues};
 use crate::web::auth::Strategy;
@@ -41,9 +41,6 @@ use crate::web::trusted_proxies::TrustedProxies;
 
 /// How long open requests may take at shutdown.
 const WEB_SHUTDOWN: Duration = Duration::from_secs(2);
-
-/// How often the store checks its disk.
-const LOOK_AT_DISK: Duration = Duration::from_secs(1);
 
 /// How often expired tokens are removed.
 const TIDY: Duration = Duration::from_secs(300);
@@ -65,10 +62,7 @@ pub struct Control {
 impl Control {
     /// Opens the store, starts the actors, and binds the web server; it answers 503 to health checks until [`Control::open`].
     pub async fn start(config: &Config, data_dir: &Path, router: &Router) -> Result<Self, BoxError> {
-        let store = open_store(config, data_dir).await?;
-        let health = store.health();
-        let looking = Arc::downgrade(&store);
-        let store: Arc<dyn Store> = store;
+        let Opened { store, health } = store::open(config, data_dir).await?;
         let catalog = Catalog::open(Arc::clone(&store)).await?;
         let catalog = lists::tables(config, catalog);
         let catalog = notifications::outbox(config, catalog).await?;
@@ -78,7 +72,6 @@ impl Control {
         let relaying = Arbiter::new();
         router.register(relay::endpoint(router.clone()).start_on(&relaying.handle()));
         let readiness = Readiness::starting();
-        actix_rt::spawn(look_at_disk(looking));
         let watched = Watched {
             readiness: readiness.clone(),
             health: health.clone(),
@@ -200,68 +193,6 @@ fn connection_limits(config: &Config) -> ConnectionLimits {
         );
     }
     limits
-}
-
-/// The path of the store.
-pub(in crate::cli) fn store_path(data_dir: &Path) -> PathBuf {
-    data_dir.join("store")
-}
-
-/// The options of the store.
-pub(in crate::cli) fn store_options(config: &Config) -> SledOptions {
-    SledOptions {
-        cache_capacity: config.store.cache_size.0,
-        min_free: config.store.min_free_space.0,
-        queue: config.store.queue,
-    }
-}
-
-/// Detects a full disk, free space again, or a deleted store, even without changes.
-async fn look_at_disk(store: Weak<SledStore>) {
-    let mut interval = tokio::time::interval(LOOK_AT_DISK);
-    loop {
-        interval.tick().await;
-        match store.upgrade() {
-            Some(store) if store.look().await.is_ok() => {}
-            _ => return,
-        }
-    }
-}
-
-async fn open_store(config: &Config, data_dir: &Path) -> Result<Arc<SledStore>, BoxError> {
-    let path = store_path(data_dir);
-    let options = store_options(config);
-    let newest = exports::all(&exports::folder(data_dir)).pop();
-    if let Some(export) = newest.as_ref().filter(|_| !is_there(&path)) {
-        return Err(format!(
-            "the store in {} is gone; `pumice store restore` makes it from its last export, {}. To begin with nothing, \
-             move the exports away",
-            path.display(),
-            export.display()
-        )
-        .into());
-    }
-    // Recovery reads the whole log, so it must not run on this thread, which handles signals.
-    let opened = tokio::task::spawn_blocking(move || SledStore::open(&path, &options)).await?;
-    match (opened, newest) {
-        (Ok(store), _) => Ok(Arc::new(store)),
-        (Err(error @ OpenError::Damaged { .. }), Some(export)) => Err(format!(
-            "{error}; `pumice store restore --replace` puts its last export in its place, {}",
-            export.display()
-        )
-        .into()),
-        (Err(error @ OpenError::Damaged { .. }), None) => Err(format!(
-            "{error}; there is no export beside it: `pumice store restore --replace FROM` puts one that was copied elsewhere in \
-             its place"
-        )
-        .into()),
-        (Err(error), _) => Err(error.into()),
-    }
-}
-
-/// Whether there is a store: a folder without the log file is none.
-pub(in crate::cli) fn is_there(path: &Path) -> bool {
-    path.join("db").exists() || SledStore::is_half_restored(path)
 }
 
 fn start_actors(
@@ -422,7 +353,7 @@ async fn site(
             (!actors.healthy()).then(|| "an actor failed too often; see /inspect/actors".to_owned())
         })),
         restricted: Some(Box::new(move || match &*health.borrow() {
-            Health::NoRoom(why) => Some(format!("read-only: {why}")),
+            Health::NoRoom(why) | Health::Unreachable(why) => Some(format!("read-only: {why}")),
             Health::Well | Health::Broken(_) => None,
         })),
         ..ServerState::new(strategy)

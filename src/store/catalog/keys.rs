@@ -118,6 +118,17 @@ tables! {
     LAYOUT = b"F.";
 }
 
+/// Tables of index rows that are conditions of commits, so that names are unique. An engine stores them even if it derives the
+/// rows of other indexes.
+pub(super) const UNIQUE: &[Table] = &[
+    VOLUME_TYPE_BY_NAME,
+    QOS_SPECS_BY_NAME,
+    USER_BY_NAME,
+    PROJECT_BY_NAME,
+    ROLE_BY_NAME,
+    APPLICATION_CREDENTIAL_BY_NAME,
+];
+
 const MISSING: u8 = 1;
 const PRESENT: u8 = 2;
 

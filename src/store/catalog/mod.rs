@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `keys` | the layout of keys |
 //! | `kinds` | the tables of each kind of record and its index rows |
+//! | `index_rows` | index rows as a function of their records, for engines that do not store them |
 //! | `read` | reads of records and ranges |
 //! | `changes` | the changes of a commit |
 //! | `query`, `filter`, `order`, `plan`, `list` | lists: query, filters, order, choice of index, pages |
@@ -33,6 +34,7 @@ mod former_tokens;
 mod idempotency;
 mod identity;
 mod identity_cleanup;
+mod index_rows;
 mod keys;
 mod kinds;
 mod list;
@@ -78,6 +80,7 @@ use crate::model::{Timestamp, VolumeType, VolumeTypeId};
 
 pub use changes::{Changes, Indexed};
 pub use identity::IdentityKind;
+pub use index_rows::IndexRows;
 pub use list::rows_at_most;
 pub use listable::{FieldValue, Listable, QueryOf, ValueIndex};
 pub use outbox::{Outbox, Pending, SinkQueue};
@@ -193,6 +196,14 @@ impl Catalog {
     /// The store failed before.
     pub async fn wait_durable(&self) -> Result<(), StoreError> {
         self.store.wait_durable().await
+    }
+
+    /// Waits until reads show everything that was committed before the call, also by other control nodes.
+    ///
+    /// # Errors
+    /// The servers of the store cannot be reached in time; reads show an earlier state then.
+    pub async fn wait_current(&self) -> Result<(), StoreError> {
+        self.store.wait_current().await
     }
 
     /// Checks that the store accepts commits, with an empty commit that is made durable like any other. For health

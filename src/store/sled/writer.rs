@@ -196,7 +196,7 @@ impl Writer {
                     self.becomes(Health::Broken(with_cause(&error)));
                 }
                 for answer in answers {
-                    let _ = answer.send(Err(copy(&error).into()));
+                    let _ = answer.send(Err(error.copy().into()));
                 }
             }
         }
@@ -240,7 +240,7 @@ impl Writer {
     fn is_broken(&self) -> Option<String> {
         match &*self.health.borrow() {
             Health::Broken(why) => Some(why.clone()),
-            Health::Well | Health::NoRoom(_) => None,
+            Health::Well | Health::NoRoom(_) | Health::Unreachable(_) => None,
         }
     }
 
@@ -256,6 +256,7 @@ impl Writer {
                     tracing::error!(%path, why, "the store accepts no commits until there is space on the disk; it can be read");
                 }
                 (_, Health::Broken(why)) => tracing::error!(%path, why, "the store failed and accepts no more commits"),
+                (_, Health::Unreachable(_)) => {}
                 (_, Health::Well) => tracing::info!(%path, "there is space again; the store accepts commits"),
             }
             *was = health;
@@ -360,18 +361,6 @@ fn with_cause(error: &StoreError) -> String {
 fn maybe_done(mut error: StoreError) -> StoreError {
     error.maybe_done = true;
     error
-}
-
-/// The same error for every waiting caller, with the cause as text.
-fn copy(error: &StoreError) -> StoreError {
-    StoreError {
-        what: error.what.clone(),
-        no_space: error.no_space,
-        broken: error.broken,
-        maybe_done: error.maybe_done,
-        too_large: error.too_large,
-        source: error.source.as_ref().map(|source| source.to_string().into()),
-    }
 }
 
 fn count(counter: &AtomicU64, by: usize) {

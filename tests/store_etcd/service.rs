@@ -1,0 +1,223 @@
+//! `pumice serve` with its state in etcd, as a process: killed, stopped, and with an etcd that is killed.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "the program under test is killed, not waited for"
+)]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::child::{Child, PROGRAM};
+use super::client::Client;
+use super::cluster::Cluster;
+
+/// `EX_IOERR`, see `cli::serve`.
+const STORE_FAILED: i32 = 74;
+
+pub struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    pub fn new(store: &str) -> Self {
+        let place = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        place.configure(store);
+        place
+    }
+
+    /// On this etcd.
+    pub fn on(cluster: &Cluster) -> Self {
+        Self::new(&on_etcd(cluster))
+    }
+
+    pub fn configure(&self, store: &str) {
+        let data = self.data();
+        let text = format!(
+            "[node]\ndata_dir = \"{}\"\n[auth]\nstrategy = \"noauth\"\n{store}\n[backend.file]\ndriver = \"file\"\ntarget = \"fake\"\n\
+             max_over_subscription_ratio = \"1000000.0\"\n[quota]\nvolumes = -1\ngigabytes = -1\n",
+            data.display()
+        );
+        std::fs::write(self.path("pumice.toml"), text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    pub fn serve(&self) -> Result<(Child, SocketAddr)> {
+        let config = self.path("pumice.toml");
+        Child::serving(Command::new(PROGRAM), &config, &self.data(), &self.path("log"))
+    }
+
+    /// A command about the configuration.
+    pub fn run(&self, words: &[&str]) -> Output {
+        Command::new(PROGRAM)
+            .args(words)
+            .arg("--config")
+            .arg(self.path("pumice.toml"))
+            .output()
+            .unwrap()
+    }
+
+    /// A command that must succeed; what it says.
+    pub fn succeeds(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        let text = [output.stdout.as_slice(), &output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        assert!(output.status.success(), "{words:?}: {text}");
+        text
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap()
+    }
+}
+
+pub fn on_etcd(cluster: &Cluster) -> String {
+    format!(
+        "[store]\nengine = \"etcd\"\netcd_timeout = \"6s\"\netcd_endpoints = {:?}\n",
+        cluster.endpoints()
+    )
+}
+
+/// Waits until no operation is open; returns the volumes.
+pub fn at_rest(address: SocketAddr) -> Result<Vec<Value>> {
+    let limit = Instant::now() + Duration::from_secs(60);
+    loop {
+        let mut client = Client::connect(address)?;
+        let open = client.send_raw("GET", "/inspect/operations", "")?.json()?;
+        if open["operations"].as_array().is_some_and(Vec::is_empty) {
+            let checked = client.send_raw("GET", "/inspect/fsck", "")?.json()?;
+            ensure!(
+                checked["findings"].as_array().is_some_and(Vec::is_empty),
+                "{checked}"
+            );
+            let listed = client.send("GET", "/volumes/detail", "")?.json()?;
+            return Ok(listed["volumes"].as_array().context("no volumes")?.clone());
+        }
+        ensure!(Instant::now() < limit, "operations are still open: {open}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+pub fn create(address: SocketAddr, name: &str) -> Result<String> {
+    let created = Client::connect(address)?.create(name)?;
+    ensure!(created.status == 202, "{} {}", created.status, created.text());
+    Ok(created.json()?["volume"]["id"]
+        .as_str()
+        .context("no id")?
+        .to_owned())
+}
+
+fn names(volumes: &[Value]) -> Vec<&str> {
+    let mut names: Vec<&str> = volumes
+        .iter()
+        .filter_map(|volume| volume["name"].as_str())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn a_service_on_etcd_creates_attaches_and_deletes_and_survives_kills_of_itself_and_of_etcd() -> Result<()> {
+    let mut cluster = Cluster::start(3);
+    let place = Place::on(&cluster);
+    let (pumice, address) = place.serve()?;
+    let ids = ["a", "b", "c"].map(|name| create(address, name));
+    let [a, b, _] = ids;
+    let (a, b) = (a?, b?);
+    ensure!(at_rest(address)?.len() == 3);
+    let mut client = Client::connect(address)?;
+    let attach = json!({"attachment": {"volume_uuid": a, "instance_uuid": "11111111-1111-4111-8111-111111111111",
+        "connector": {"initiator": "iqn.a", "host": "h", "ip": "127.0.0.1"}}});
+    let attached = client.send("POST", "/attachments", &attach.to_string())?;
+    ensure!(attached.status == 200, "{}", attached.text());
+    ensure!(client.send("DELETE", &format!("/volumes/{b}"), "")?.status == 202);
+    // Killed while the last create and the delete are under way.
+    create(address, "d")?;
+    pumice.kill()?;
+    let (pumice, address) = place.serve()?;
+    let volumes = at_rest(address)?;
+    ensure!(names(&volumes) == ["a", "c", "d"], "{volumes:?}");
+    ensure!(
+        volumes
+            .iter()
+            .any(|volume| volume["id"] == a.as_str() && volume["status"] != "available")
+    );
+
+    for at in 0..3 {
+        cluster.kill(at);
+        create(address, &format!("without {at}")).with_context(|| place.log())?;
+        cluster.restart(at);
+        cluster.wait_ready();
+    }
+    for at in 0..3 {
+        cluster.kill(at);
+    }
+    let mut client = Client::connect(address)?;
+    let refused = client.create("refused")?;
+    refused.must_be_unavailable()?;
+    // What was read last can be read, and a health check says what is wrong.
+    let shown = client.send("GET", &format!("/volumes/{a}"), "")?;
+    ensure!(shown.status == 200, "{}", shown.text());
+    let begun = Instant::now();
+    client.create("refused")?.must_be_unavailable()?;
+    ensure!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    for at in 0..3 {
+        cluster.restart(at);
+    }
+    cluster.wait_ready();
+    let limit = Instant::now() + Duration::from_secs(30);
+    let (mut pumice, mut address) = (pumice, address);
+    while create(address, "after").is_err() {
+        ensure!(Instant::now() < limit, "it does not create: {}", place.log());
+        // A change that was answered as unknown was made: it ends, and its supervisor starts it again.
+        if let Some(status) = pumice.ended()? {
+            ensure!(
+                status.code() == Some(STORE_FAILED),
+                "it ended with {status}: {}",
+                place.log()
+            );
+            drop(pumice);
+            (pumice, address) = place.serve()?;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let volumes = at_rest(address)?;
+    let mut found = names(&volumes);
+    found.retain(|name| *name != "refused");
+    ensure!(
+        found == ["a", "after", "c", "d", "without 0", "without 1", "without 2"],
+        "{found:?}"
+    );
+    pumice.stop()?;
+    place.succeeds(&["fsck"]);
+    let (pumice, address) = place.serve()?;
+    ensure!(at_rest(address)?.len() == volumes.len());
+    pumice.stop()
+}
+
+#[test]
+fn a_configuration_of_etcd_is_checked_before_anything_is_done() {
+    let place = Place::new(
+        "[store]\nengine = \"etcd\"\netcd_endpoints = [\"localhost:2379\"]\netcd_prefix = \"\"\netcd_certfile = \"a.pem\"\n",
+    );
+    let output = place.run(&["fsck"]);
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    for key in ["store.etcd_endpoints", "store.etcd_prefix", "store.etcd_certfile"] {
+        assert!(text.contains(key), "{key}: {text}");
+    }
+}
