@@ -97,8 +97,68 @@ impl Visitor for Payload<'_> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::feed;
+    use std::collections::BTreeSet;
+
+    use super::{ScheduleVolume, Visitor, every_message, feed};
+    use crate::backend::{BackendCommand, CommandVisitor};
+    use crate::messages::senders::{Senders, senders};
+    use crate::messages::{Message, Topic};
     use crate::transport::frame::{self, Kind, MAX_FRAME};
+    use crate::verbs::{Request, RequestVisitor, every_command, every_request};
+
+    type Names = BTreeSet<(&'static str, &'static str)>;
+
+    fn insert<M: Message>(names: &mut Names) {
+        names.insert((<M::To as Topic>::NAME, M::NAME));
+    }
+
+    #[derive(Default)]
+    struct All(Names);
+
+    impl Visitor for All {
+        fn message<M: Message>(&mut self) {
+            insert::<M>(&mut self.0);
+        }
+    }
+
+    /// The requests of clients, and the commands to backends.
+    #[derive(Default)]
+    struct OfVerbs(Names);
+
+    impl RequestVisitor for OfVerbs {
+        fn request<R: Request>(&mut self) {
+            insert::<R>(&mut self.0);
+        }
+    }
+
+    impl CommandVisitor for OfVerbs {
+        fn command<C: BackendCommand>(mut self) -> Self {
+            insert::<C>(&mut self.0);
+            self
+        }
+    }
+
+    #[test]
+    fn every_message_has_a_row_that_says_who_may_send_it() {
+        let (mut all, mut of_verbs) = (All::default(), OfVerbs::default());
+        every_message(&mut all);
+        every_request(&mut of_verbs);
+        let mut of_verbs = every_command(of_verbs).0;
+        insert::<ScheduleVolume>(&mut of_verbs);
+        assert!(of_verbs.len() > 50 && all.0.len() > of_verbs.len() + 25);
+        for (topic, message) in &all.0 {
+            let row = senders(topic, message);
+            let is_of_a_verb = of_verbs.contains(&(*topic, *message));
+            assert!(
+                is_of_a_verb || row.is_some(),
+                "{message} to {topic} has no row in src/messages/senders.rs"
+            );
+            assert!(
+                !is_of_a_verb || matches!(row, None | Some(Senders::Control)),
+                "{message} to {topic} comes from control nodes only"
+            );
+        }
+    }
 
     proptest! {
         #[test]

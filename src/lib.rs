@@ -17,6 +17,7 @@
 //! | [`drivers`] | volume drivers, target helpers, external commands |
 //! | [`web`] | Cinder's REST API, identity, inspection |
 //! | [`config`], [`cli`] | typed configuration; the command line |
+//! | [`authority`] | the certificates of a cluster's nodes: issued, revoked, and got with a token |
 //! | `rng`, `tasks` | random values; spawning of tasks |
 //! | `backoff`, `panic_text` | pauses between attempts; the text of a caught panic |
 //! | [`failpoint`] | points at which tests kill the process |
@@ -36,6 +37,7 @@
 extern crate self as pumice;
 
 pub mod actors;
+pub mod authority;
 pub mod backend;
 mod backoff;
 pub mod cli;

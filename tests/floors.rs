@@ -61,6 +61,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         &["control", "messages", "model", "store", "transport", "verbs"],
     ),
     ("config", &["model"]),
+    ("authority", &["model"]),
 ];
 
 struct Source {

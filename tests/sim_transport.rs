@@ -97,6 +97,7 @@ impl Serve<Mark> for Counter {
 fn options() -> TransportOptions {
     TransportOptions {
         allow_plaintext: true,
+        trusts_every_peer: true,
         ..TransportOptions::default()
     }
 }

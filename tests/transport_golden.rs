@@ -268,6 +268,8 @@ fn each_frame_has_the_bytes_it_had() {
         Refusal::Full,
         Refusal::Leaving,
         Refusal::Malformed,
+        Refusal::Certificate,
+        Refusal::NotItsOwn,
     ] {
         let label = format!("refuse.{reason:?}");
         add(

@@ -427,7 +427,7 @@ async fn stranger(
         incarnation: Incarnation::new(boot),
     };
     let stream = TcpStream::connect(to).await.unwrap();
-    handshake::dial(stream, &us, &Announcement::default(), &quick(), |_| ())
+    handshake::dial(stream, &us, &Announcement::default(), &quick(), None, |_| ())
         .await
         .map(|met| met.reader)
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::CheckConfigArgs;
-use super::serve::{keystone, notifications};
+use super::serve::{keystone, notifications, transport};
 use crate::config::{Config, DEFAULTS, Surroundings};
 use crate::web::policy::file::PolicyFile;
 use crate::web::tls::Certificate;
@@ -46,6 +46,17 @@ pub fn check_config(args: &CheckConfigArgs, surroundings: &Surroundings) -> Exit
             {
                 println!("{}: web.tls_certificate: {fault}", file.display());
                 return ExitCode::from(super::EXIT_USAGE);
+            }
+            match transport::read(&config) {
+                Ok(credentials) => {
+                    if let Some(warning) = credentials.as_ref().and_then(transport::warning) {
+                        println!("{}: warning: transport.certificate: {warning}", file.display());
+                    }
+                }
+                Err(fault) => {
+                    println!("{}: transport.certificate: {fault}", file.display());
+                    return ExitCode::from(super::EXIT_USAGE);
+                }
             }
             println!("{}: right", file.display());
             ExitCode::SUCCESS

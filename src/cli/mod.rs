@@ -3,12 +3,14 @@
 //! Exit codes: 0 done, 1 failed, 2 an invalid command line or configuration, whose faults are all reported before
 //! anything is opened.
 
+mod ca;
 pub mod check_config;
 mod client;
 pub mod doctor;
 pub mod fsck;
 mod keystone;
 pub mod logging;
+mod node;
 pub mod operations;
 mod policy;
 mod quota;
@@ -45,6 +47,10 @@ enum Command {
     CheckConfig(CheckConfigArgs),
     /// Say whether this host can serve what is configured, and how to mend what keeps it from it. Changes nothing.
     Doctor(DoctorArgs),
+    /// The authority of a cluster's certificates: issue and revoke those of nodes.
+    Ca(ca::CaArgs),
+    /// Get this node's certificate.
+    Node(node::NodeArgs),
     /// Say whether all that is recorded agrees with itself.
     Fsck(fsck::FsckArgs),
     /// All of the state as one file, and back.
@@ -136,6 +142,8 @@ impl ServeArgs {
 pub fn run() -> ExitCode {
     private_files::restrict_new_files();
     match Cli::parse().command {
+        Command::Ca(args) => ca::ca(&args),
+        Command::Node(args) => node::node(&args),
         Command::CheckConfig(args) => check_config::check_config(&args, &Surroundings::of_this_process()),
         Command::Doctor(args) => doctor::doctor(&args, &Surroundings::of_this_process()),
         Command::Fsck(args) => fsck::fsck(args, &Surroundings::of_this_process()),

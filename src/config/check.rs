@@ -235,16 +235,37 @@ fn notifications(config: &Config, notes: &mut Notes) {
 fn transport(config: &Config, notes: &mut Notes) {
     let transport = &config.transport;
     let control = config.node.has(Role::Control);
-    let not_loopback = "must be on the loopback (127.0.0.1 or ::1): there is no TLS between nodes yet";
-    if !transport.listen.ip().is_loopback() {
-        notes.invalid(&["transport.listen"], not_loopback);
+    let not_loopback = "must be on the loopback (127.0.0.1 or ::1) where there is no transport.certificate";
+    let may_leave = transport.has_tls();
+    if !may_leave && !transport.listen.ip().is_loopback() {
+        notes.invalid(&["transport.listen", "transport.certificate"], not_loopback);
+    }
+    let is_empty = |path: &std::path::Path| path.as_os_str().is_empty();
+    let files = [&transport.certificate, &transport.key, &transport.ca];
+    if files.iter().any(|path| is_empty(path) == may_leave) {
+        let problem =
+            "go together: TLS between nodes needs a certificate, its key, and the authority's certificate";
+        notes.invalid(
+            &["transport.certificate", "transport.key", "transport.ca"],
+            problem,
+        );
+    }
+    if !may_leave && !is_empty(&transport.crl) {
+        notes.invalid(
+            &["transport.crl", "transport.certificate"],
+            "is for nodes with a certificate",
+        );
+    }
+    if may_leave && transport.secret().is_some() {
+        let problem = "is for nodes without a certificate: remove it, or transport.certificate";
+        notes.invalid(&["transport.secret", "transport.certificate"], problem);
     }
     if control && transport.listen == config.web.listen && transport.listen.port() != 0 {
         let problem = "is web.listen's address, too";
         notes.invalid(&["transport.listen", "web.listen"], problem);
     }
-    if transport.join.iter().any(|address| !address.ip().is_loopback()) {
-        notes.invalid(&["transport.join"], not_loopback);
+    if !may_leave && transport.join.iter().any(|address| !address.ip().is_loopback()) {
+        notes.invalid(&["transport.join", "transport.certificate"], not_loopback);
     }
     if !control && transport.join.is_empty() {
         let problem = "is empty, but this node has no control role: name a control node's transport.listen";

@@ -19,7 +19,6 @@ pub mod cors;
 mod fault;
 mod layers;
 mod reading;
-mod units;
 
 pub mod auth;
 pub mod backend;
@@ -33,6 +32,7 @@ pub mod scheduler;
 pub mod service;
 pub mod store;
 pub mod transport;
+pub mod units;
 pub mod volume;
 pub mod web;
 
@@ -359,7 +359,7 @@ impl Config {
             warnings.push("auth.users has passwords in the clear: prefer password_hash".to_owned());
         }
         let alone = self.node.has(Role::Control) && self.node.has(Role::Volume);
-        if !alone && self.transport.secret().is_none() {
+        if !alone && !self.transport.has_tls() && self.transport.secret().is_none() {
             warnings.push(
                 "transport.secret is empty: every process of this machine can pose as a node".to_owned(),
             );

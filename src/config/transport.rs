@@ -1,6 +1,7 @@
 //! `[transport]`: how actors on different nodes reach each other.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use super::reading::section;
 use super::units::{ByteSize, Duration};
@@ -9,13 +10,23 @@ use crate::model::volume::Secret;
 section! {
     /// How actors reach each other, in this process and between processes.
     Transport {
-        /// Where a control node waits for volume nodes. Loopback only, until there is TLS. A node that is control and volume
-        /// in one needs no others: it waits for them only if there is a secret.
+        /// Where a control node waits for volume nodes. Without a certificate loopback only. A node that is control and volume
+        /// in one needs no others: it waits for them only if there is a certificate or a secret.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8777)),
-        /// The control nodes that a volume node joins. Loopback only, until there is TLS.
+        /// The control nodes that a volume node joins. Without a certificate loopback only.
         join: Vec<SocketAddr> = Vec::new(),
-        /// What the nodes of one service all know; each proves it to the other and none sends it. Without it every process
-        /// of this machine that reaches the port is believed. Better given as `PUMICE_TRANSPORT__SECRET`.
+        /// This node's certificate, PEM, which `pumice node enroll` or `pumice ca issue` makes: nodes speak TLS with each other, and
+        /// each has the roles and the backends of its certificate. It and the files below are read again when one of them changes.
+        certificate: PathBuf = PathBuf::new(),
+        /// The private key of `certificate`, PEM.
+        key: PathBuf = PathBuf::new(),
+        /// The certificate of the cluster's authority, PEM.
+        ca: PathBuf = PathBuf::new(),
+        /// The authority's list of revoked certificates, PEM. Empty: none is revoked.
+        crl: PathBuf = PathBuf::new(),
+        /// What the nodes of one service on one machine all know, where they have no certificates; each proves it to the other and
+        /// none sends it. Without it every process of this machine that reaches the port is believed. Better given as
+        /// `PUMICE_TRANSPORT__SECRET`.
         secret: Secret = Secret::new(""),
         /// The most messages that wait for one actor or are in its work; one more is refused.
         mailbox_bound: usize = 1024,
@@ -32,6 +43,11 @@ section! {
 }
 
 impl Transport {
+    /// Whether nodes speak TLS with each other.
+    pub fn has_tls(&self) -> bool {
+        !self.certificate.as_os_str().is_empty()
+    }
+
     /// The secret, if there is one.
     pub fn secret(&self) -> Option<Secret> {
         Some(self.secret.clone()).filter(|secret| !secret.reveal().is_empty())

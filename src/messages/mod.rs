@@ -14,6 +14,7 @@ pub mod quota;
 pub mod registry;
 pub mod relay;
 pub mod scheduler;
+pub mod senders;
 pub mod volume;
 
 /// A kind of actor that can be addressed: its topic, and its supported versions.

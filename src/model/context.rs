@@ -37,6 +37,18 @@ impl Context {
         }
     }
 
+    /// This context as that of a node that may not act for users: what it says of a user, a project, and roles is not believed. Its
+    /// request ids and its trace are kept.
+    pub fn without_authority(self, node: &str) -> Self {
+        Self {
+            user_id: UserId::from(node),
+            project_id: ProjectId(String::new()),
+            roles: Vec::new(),
+            is_admin: false,
+            ..self
+        }
+    }
+
     /// A context for work without a request: resumes, timers, reports.
     pub fn internal(why: &str) -> Self {
         Self {
@@ -54,6 +66,15 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_context_without_authority_has_no_user() {
+        let made_up = Context::internal("evil");
+        let context = made_up.clone().without_authority("vol/volume");
+        assert_eq!(context.request_id, made_up.request_id);
+        assert!(!context.is_admin && context.roles.is_empty() && context.own_project().is_err());
+        assert_eq!(context.user_id.as_str(), "vol/volume");
+    }
 
     #[test]
     fn a_token_without_a_project_makes_nothing() {

@@ -17,6 +17,7 @@ pub mod lvm;
 pub mod manageable;
 pub mod migration;
 pub mod network;
+pub mod node_identity;
 pub mod notification;
 pub mod operation;
 pub mod qos_specs;
@@ -48,6 +49,7 @@ pub use identity::{
 };
 pub use manageable::{Existing, Reference};
 pub use network::IpNetwork;
+pub use node_identity::{NodeIdentity, NodeRole};
 pub use notification::{Notification, NotificationCaller, NotificationPriority};
 pub use operation::{Operation, StepOutcome, StepRecord, Subject};
 pub use qos_specs::{QosConsumer, QosSpecs, QosSpecsId};

@@ -20,6 +20,7 @@ use super::outbound::Item;
 use super::peer::{Answer, Peer};
 use super::{CallError, Router};
 use crate::messages::Pattern;
+use crate::model::ErrorKind;
 
 /// A peer that was silent for so many pings is disconnected.
 const SUSPECT_AFTER: u32 = 3;
@@ -93,8 +94,9 @@ fn dispatch(router: &Router, peer: &Arc<Peer>, frame: &Frame) -> Result<Option<S
             peer.traffic.rtt_micros.store(rtt, Ordering::Relaxed);
         }
         Kind::Announce => {
-            peer.announce(handshake::announcement(frame)?);
-            router.peer_changed(peer);
+            if let Err(refuse) = router.announced(peer, handshake::announcement(frame)?) {
+                peer.dismiss(&refuse.text);
+            }
         }
         Kind::Goodbye => return Ok(Some(frame.decode_header::<Goodbye>()?.reason)),
         Kind::Hello | Kind::Welcome | Kind::Refuse | Kind::Proof => {
@@ -106,13 +108,31 @@ fn dispatch(router: &Router, peer: &Arc<Peer>, frame: &Frame) -> Result<Option<S
 
 /// Delivers a peer's message and arranges for its answer.
 fn deliver(router: &Router, peer: &Arc<Peer>, pattern: Pattern, frame: &Frame) -> Result<(), FrameError> {
-    let header: MessageHeader = frame.decode_header()?;
+    let mut header: MessageHeader = frame.decode_header()?;
     let id = header.id;
+    let rights = peer.rights();
     let deadline = header
         .remaining_ms
         .and_then(|left| Instant::now().checked_add(Duration::from_millis(left)));
-    let pending = match router.open_endpoint(&header.to) {
-        Some(endpoint) => endpoint.deliver_bytes(header, pattern, &frame.payload, deadline),
+    let pending = match router.open_endpoint(&header.to).filter(|_| !peer.is_dismissed()) {
+        Some(endpoint) => match rights.check_name(&header.to.topic, &header.message) {
+            Ok(()) => {
+                let message = header.message.clone();
+                header.context = rights.believed(header.context, &peer.them.node);
+                let delivered = endpoint.deliver_bytes(header, pattern, &frame.payload, deadline, &rights);
+                delivered.inspect_err(|error| {
+                    if let CallError::Refused(error) = error
+                        && error.kind == ErrorKind::Forbidden
+                    {
+                        router.log_forbidden(peer, &message, &error.client);
+                    }
+                })
+            }
+            Err(error) => {
+                router.log_forbidden(peer, &header.message, &error.client);
+                Err(CallError::Refused(error))
+            }
+        },
         None => Err(CallError::Unreachable(header.to)),
     };
     match pending {

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::header::MessageHeader;
 use super::mailbox::{Envelope, ReplyTo, Ticket};
+use super::rights::Rights;
 use super::stats::{ActorReport, ActorStats, MessageStats, State};
 use super::supervisor::{Supervise, Supervisor};
 use super::undelivered::RecentUndelivered;
@@ -128,10 +129,11 @@ impl Endpoint {
         pattern: Pattern,
         payload: &[u8],
         deadline: Option<Instant>,
+        sender: &Rights,
     ) -> Result<Pending, CallError> {
         match self.handlers.get(header.message.as_str()) {
             Some(handler) if handler.pattern() == pattern => {
-                handler.enter_bytes(self, header.context, payload, deadline)
+                handler.enter_bytes(self, header.context, payload, deadline, sender)
             }
             Some(_) => {
                 let text = format!("{} did not come as what it is, cast or call", header.message);
@@ -186,6 +188,7 @@ pub(super) trait MessageHandler: Send + Sync {
         context: Context,
         payload: &[u8],
         deadline: Option<Instant>,
+        sender: &Rights,
     ) -> Result<Pending, CallError>;
 }
 
@@ -254,10 +257,15 @@ impl<M: Message> MessageHandler for TypedHandler<M> {
         context: Context,
         payload: &[u8],
         deadline: Option<Instant>,
+        sender: &Rights,
     ) -> Result<Pending, CallError> {
         let message = codec::decode::<M>(payload).map_err(|error| {
             MessageStats::add(&self.stats.refused);
             CallError::Refused(Error::internal(format!("unreadable {}: {error}", M::NAME)))
+        })?;
+        sender.check_backend(&message).map_err(|error| {
+            MessageStats::add(&self.stats.refused);
+            CallError::Refused(error)
         })?;
         match M::PATTERN {
             Pattern::Cast => {

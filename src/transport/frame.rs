@@ -264,6 +264,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Ok(bytes)
     }
 
+    /// The stream. Bytes that were read and are no frame yet are lost.
+    pub fn into_inner(self) -> R {
+        self.stream
+    }
+
     /// The stream, for writing.
     pub fn get_mut(&mut self) -> &mut R {
         &mut self.stream

@@ -15,12 +15,13 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::frame::{self, Frame, FrameError, FrameReader, Kind, MAX_HANDSHAKE_FRAME};
-use super::header::{Announcement, Identity, Incarnation, Proof, Refusal, Refuse, Welcome};
+use super::header::{Announcement, Goodbye, Identity, Incarnation, Proof, Refusal, Refuse, Welcome};
 use super::options::TransportOptions;
 use super::proof::{self, Side};
+use crate::model::NodeIdentity;
 
 /// The first bytes that each side sends.
 pub const MAGIC: [u8; 8] = *b"PUMICE\r\n";
@@ -30,6 +31,10 @@ const PREAMBLE: usize = 12;
 /// The smallest frame limit of a peer: answers would not fit a smaller one.
 const SMALLEST_MAX_FRAME: u32 = 4096;
 const LONGEST_NAME: usize = 255;
+/// How long a refused side is read from,
+const LINGER: Duration = Duration::from_millis(500);
+/// and how many bytes.
+const LINGER_BYTES: u64 = 16 * 1024;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +57,9 @@ pub enum HandshakeError {
     /// This side refused.
     #[error("turned away ({:?}): {}", .0.reason, .0.text)]
     TurnedAway(Refuse),
+    /// TLS failed.
+    #[error("{0}")]
+    Tls(String),
     /// The handshake took too long.
     #[error("the handshake took longer than {0:?}")]
     Timeout(Duration),
@@ -111,7 +119,8 @@ pub struct Introduced<S> {
     pub announcement: Announcement,
 }
 
-/// Introduces this node to a listener. `meet` is called with the listener's identity as soon as it is proven, even if the
+/// Introduces this node to a listener. `certified` is what the listener's certificate says; without it the secret of the options is
+/// proven. `meet` is called with the listener's identity as soon as it is proven, even if the
 /// listener then refuses.
 ///
 /// # Errors
@@ -121,6 +130,7 @@ pub async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
     us: &Introduction,
     ours: &Announcement,
     options: &TransportOptions,
+    certified: Option<&NodeIdentity>,
     meet: impl FnOnce(&Identity),
 ) -> Result<Introduced<S>, HandshakeError> {
     let exchange = async {
@@ -133,10 +143,10 @@ pub async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
         agree(read_preamble(&mut reader).await?)?;
         let welcome: Welcome = due(&mut reader, Kind::Welcome).await?.decode_header()?;
         let them = welcome.identity;
-        if let Err(refuse) = check_identity(&them, us) {
+        if let Err(refuse) = check_identity(&them, us).and_then(|()| check_name(&them, certified)) {
             return turn_away(&mut reader, refuse).await;
         }
-        let secret = options.secret.as_ref();
+        let secret = options.secret.as_ref().filter(|_| certified.is_none());
         if !proof::verify(secret, Side::Listener, &own, &them, welcome.proof.as_ref()) {
             let refuse = bad_proof(secret.is_some(), welcome.proof.is_some());
             return turn_away(&mut reader, refuse).await;
@@ -159,7 +169,8 @@ pub async fn dial<S: AsyncRead + AsyncWrite + Unpin>(
     timed(options, exchange).await
 }
 
-/// Performs the listener's side. `meet` is called once the dialer has introduced itself, before its proof. `admit` decides
+/// Performs the listener's side. `certified` is what the dialer's certificate says; without it the secret of the options is proven.
+/// `meet` is called once the dialer has introduced itself, before its proof. `admit` decides
 /// whether it is accepted, and returns the announcement of this node.
 ///
 /// # Errors
@@ -168,6 +179,7 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin, T>(
     stream: S,
     us: &Introduction,
     options: &TransportOptions,
+    certified: Option<&NodeIdentity>,
     meet: impl FnOnce(),
     admit: impl FnOnce(&Identity, &Announcement) -> Result<(Announcement, T), Refuse>,
 ) -> Result<(Introduced<S>, T), HandshakeError> {
@@ -181,12 +193,12 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin, T>(
             return Err(error);
         }
         let them: Identity = due(&mut reader, Kind::Hello).await?.decode_header()?;
-        if let Err(refuse) = check_identity(&them, us) {
+        if let Err(refuse) = check_identity(&them, us).and_then(|()| check_name(&them, certified)) {
             return turn_away(&mut reader, refuse).await;
         }
         meet();
         let own = us.identity(options);
-        let secret = options.secret.as_ref();
+        let secret = options.secret.as_ref().filter(|_| certified.is_none());
         let proof = proof::prove(secret, Side::Listener, &them, &own);
         let identity = own.clone();
         send(&mut reader, Kind::Welcome, &Welcome { identity, proof }, &()).await?;
@@ -211,6 +223,52 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin, T>(
         Ok((introduced, admitted))
     };
     timed(options, exchange).await
+}
+
+/// Refuses a stream before the handshake.
+///
+/// # Errors
+/// `TurnedAway`, always.
+pub(super) async fn decline<S: AsyncRead + AsyncWrite + Unpin, T>(
+    stream: S,
+    refuse: Refuse,
+    options: &TransportOptions,
+) -> Result<T, HandshakeError> {
+    let exchange = async {
+        let mut reader = FrameReader::new(stream, MAX_HANDSHAKE_FRAME);
+        write(&mut reader, &preamble()).await?;
+        let declined = turn_away(&mut reader, refuse).await;
+        linger(reader.get_mut()).await;
+        declined
+    };
+    timed(options, exchange).await
+}
+
+/// Leaves a listener that has accepted this node, and says why.
+///
+/// # Errors
+/// `TurnedAway`, always.
+pub(super) async fn take_leave<S: AsyncRead + AsyncWrite + Unpin, T>(
+    mut reader: FrameReader<S>,
+    refuse: Refuse,
+    options: &TransportOptions,
+) -> Result<T, HandshakeError> {
+    let goodbye = Goodbye {
+        reason: refuse.text.clone(),
+    };
+    let exchange = async { send(&mut reader, Kind::Goodbye, &goodbye, &()).await };
+    // The reason is for the other side's log only.
+    let _ = timed(options, exchange).await;
+    Err(HandshakeError::TurnedAway(refuse))
+}
+
+/// Ends a refused stream so that the other side can read why: a socket that is closed with unread bytes takes back what it has sent.
+pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let drained = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut (&mut stream).take(LINGER_BYTES), &mut tokio::io::sink()).await
+    };
+    let _ = tokio::time::timeout(LINGER, drained).await;
 }
 
 /// Decodes an Announce frame.
@@ -312,6 +370,20 @@ fn check_identity(them: &Identity, us: &Introduction) -> Result<(), Refuse> {
     Ok(())
 }
 
+/// A node with a certificate has the name that stands in it.
+fn check_name(them: &Identity, certified: Option<&NodeIdentity>) -> Result<(), Refuse> {
+    match certified {
+        Some(identity) if identity.node != them.node => Err(Refuse::new(
+            Refusal::Certificate,
+            format!(
+                "the certificate is that of node '{}', but the node says that it is '{}'",
+                identity.node, them.node
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn bad_proof(ours: bool, theirs: bool) -> Refuse {
     let text = match (ours, theirs) {
         (true, false) => "a secret is set here, but not there",
@@ -322,118 +394,4 @@ fn bad_proof(ours: bool, theirs: bool) -> Refuse {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::volume::Secret;
-
-    fn node(name: &str) -> Introduction {
-        Introduction {
-            node: name.to_owned(),
-            incarnation: Incarnation { boot: 1, random: 7 },
-        }
-    }
-
-    fn with_secret(secret: Option<&str>) -> TransportOptions {
-        TransportOptions {
-            secret: secret.map(Secret::new),
-            ..TransportOptions::default()
-        }
-    }
-
-    async fn meet(
-        dialer: (&str, Option<&str>),
-        listener: (&str, Option<&str>),
-    ) -> (Result<String, HandshakeError>, Result<String, HandshakeError>) {
-        let (near, far) = tokio::io::duplex(1 << 16);
-        let (dial_as, listen_as) = (node(dialer.0), node(listener.0));
-        let (dial_with, listen_with) = (with_secret(dialer.1), with_secret(listener.1));
-        let nothing = Announcement::default();
-        let (dialed, accepted) = tokio::join!(
-            dial(near, &dial_as, &nothing, &dial_with, |_| ()),
-            accept(
-                far,
-                &listen_as,
-                &listen_with,
-                || (),
-                |_, _| Ok((Announcement::default(), ()))
-            ),
-        );
-        (
-            dialed.map(|it| it.them.node),
-            accepted.map(|(it, ())| it.them.node),
-        )
-    }
-
-    #[tokio::test]
-    async fn two_nodes_exchange_their_identities() {
-        for secret in [None, Some("s")] {
-            let (dialed, accepted) = meet(("a", secret), ("b", secret)).await;
-            assert_eq!(
-                (dialed.unwrap(), accepted.unwrap()),
-                ("b".to_owned(), "a".to_owned())
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn nodes_with_different_secrets_or_one_without_do_not_talk() {
-        for (one, other) in [(Some("s"), Some("t")), (None, Some("s")), (Some("s"), None)] {
-            let (dialed, accepted) = meet(("a", one), ("b", other)).await;
-            assert_eq!(dialed.unwrap_err().refusal(), Some(Refusal::BadProof));
-            assert_eq!(accepted.unwrap_err().refusal(), Some(Refusal::BadProof));
-        }
-    }
-
-    #[tokio::test]
-    async fn a_node_does_not_talk_to_its_namesake() {
-        let (dialed, accepted) = meet(("a", None), ("a", None)).await;
-        assert_eq!(dialed.unwrap_err().refusal(), Some(Refusal::SameName));
-        assert_eq!(accepted.unwrap_err().refusal(), Some(Refusal::SameName));
-    }
-
-    async fn say(bytes: &[u8]) -> HandshakeError {
-        let (mut near, far) = tokio::io::duplex(1 << 16);
-        near.write_all(bytes).await.unwrap();
-        let options = TransportOptions {
-            handshake_timeout: Duration::from_millis(50),
-            ..with_secret(None)
-        };
-        let admit = |_: &Identity, _: &Announcement| Ok((Announcement::default(), ()));
-        accept(far, &node("b"), &options, || (), admit)
-            .await
-            .map(|_| ())
-            .unwrap_err()
-    }
-
-    #[tokio::test]
-    async fn strangers_are_seen_for_what_they_are() {
-        let after_preamble = |rest: &[u8]| [preamble().as_slice(), rest].concat();
-        let ping = frame::encode(Kind::Ping, &1_u64, &(), 99).unwrap();
-        for (bytes, what) in [
-            (
-                b"GET / HTTP/1.1\r\n\r\n".to_vec(),
-                "what came does not begin as a pumice connection does",
-            ),
-            (b"PUM".to_vec(), "the handshake took longer than 50ms"),
-            (
-                [MAGIC.as_slice(), &[9, 0, 9, 0]].concat(),
-                "it speaks protocol versions 9..=9, this node 1..=1",
-            ),
-            (after_preamble(&ping), "a frame of kind Ping is not expected here"),
-            (
-                after_preamble(&u32::MAX.to_le_bytes()),
-                "a frame of 4294967295 bytes is larger than 65536",
-            ),
-        ] {
-            assert_eq!(say(&bytes).await.to_string(), what);
-        }
-    }
-
-    #[test]
-    fn the_newest_common_version_is_spoken() {
-        assert_eq!(agree((0, 9)).unwrap(), PROTOCOLS.1);
-        assert!(agree((PROTOCOLS.1 + 1, PROTOCOLS.1 + 1)).is_err());
-        // An inverted range is empty.
-        assert!(agree((5, 0)).is_err());
-    }
-}
+mod tests;

@@ -84,6 +84,10 @@ pub enum Refusal {
     Leaving,
     /// Its introduction is invalid.
     Malformed,
+    /// Its certificate is valid, but not for what it says or does: another name, another cluster, a role that it needs here.
+    Certificate,
+    /// It serves what it may not, or what another node serves.
+    NotItsOwn,
 }
 
 /// Refuse: the reason.

@@ -5,21 +5,25 @@
 //! bound.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::admission::DialedBy;
-use super::handshake::{self, HandshakeError};
-use super::header::{Identity, Refusal};
+use super::handshake::{self, HandshakeError, Introduced};
+use super::header::{Identity, Refusal, Refuse};
 use super::listener::check_private;
 use super::net::TcpStream;
 use super::options::TransportOptions;
+use super::peer::Candidate;
 use super::peers::{Link, LinkState};
+use super::tls::NodeCertificate;
 use super::{Router, connection};
 use crate::backoff::Backoff;
-use crate::model::Timestamp;
+use crate::model::{NodeIdentity, NodeRole, Timestamp};
 use crate::rng;
 use crate::tasks;
 
@@ -128,23 +132,74 @@ async fn attempt(router: &Router, link: &Link, options: &TransportOptions) -> Re
     let _ = stream.set_nodelay(true);
     let (version, ours) = router.announcement();
     // The node is recorded even if it refuses: if its own connection is kept, that is the one to wait for.
-    let meet = |them: &Identity| link.state.lock().node = Some(them.node.clone());
-    let met = handshake::dial(stream, router.introduction(), &ours, options, meet).await?;
-    let mut admitted = router
-        .admit(
-            met.them,
-            met.announcement,
-            DialedBy::Us,
-            remote.to_string(),
-            options,
-        )
-        .map_err(HandshakeError::TurnedAway)?;
+    let meet = |them: &Identity| {
+        link.state.lock().node = Some(them.node.clone());
+        router.found(them);
+    };
+    let us = router.introduction();
+    let ended = match &options.tls {
+        None => {
+            let met = handshake::dial(stream, us, &ours, options, None, meet).await?;
+            run(router, link, met, None, remote, version, options).await?
+        }
+        Some(tls) => {
+            let connected = tokio::time::timeout(within, tls.connect(stream, remote.ip())).await;
+            let (stream, certificate) = connected.unwrap_or(Err(HandshakeError::Timeout(within)))?;
+            let identity = &certificate.identity;
+            if let Err(refuse) = tls.check_cluster(identity).and_then(|()| check_role(identity)) {
+                return handshake::decline(stream, refuse, options).await;
+            }
+            // The listener may have found fault with this node's certificate: the alert comes instead of its Welcome.
+            let met = handshake::dial(stream, us, &ours, options, Some(identity), meet)
+                .await
+                .map_err(|error| tls.explained(error))?;
+            run(router, link, met, Some(certificate), remote, version, options).await?
+        }
+    };
+    let mut state = link.state.lock();
+    state.since = Timestamp::now();
+    state.last_error = Some(ended);
+    Ok(())
+}
+
+/// What is found at an address of `transport.join` must be a control node: commands are taken from it.
+fn check_role(them: &NodeIdentity) -> Result<(), Refuse> {
+    match them.has(NodeRole::Control) {
+        true => Ok(()),
+        false => Err(Refuse::new(
+            Refusal::Certificate,
+            format!(
+                "node '{}' was joined, and is no control node by its certificate",
+                them.node
+            ),
+        )),
+    }
+}
+
+/// Runs the connection; returns why it ended.
+async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+    router: &Router,
+    link: &Link,
+    met: Introduced<S>,
+    certificate: Option<NodeCertificate>,
+    remote: SocketAddr,
+    version: u64,
+    options: &TransportOptions,
+) -> Result<String, HandshakeError> {
+    let candidate = Candidate {
+        them: met.them,
+        announcement: met.announcement,
+        certificate,
+        dialed_by: DialedBy::Us,
+        remote: remote.to_string(),
+    };
+    let mut admitted = match router.admit(candidate, options) {
+        Ok(admitted) => admitted,
+        Err(refuse) => return handshake::take_leave(met.reader, refuse, options).await,
+    };
     link.state.lock().attempts = 0;
     if let Some(queue) = admitted.queue.take() {
         connection::run(router, &admitted.peer, met.reader, queue, version).await;
     }
-    let mut state = link.state.lock();
-    state.since = Timestamp::now();
-    state.last_error = Some(admitted.peer.reason());
-    Ok(())
+    Ok(admitted.peer.reason())
 }

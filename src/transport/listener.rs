@@ -1,25 +1,26 @@
 //! Accepts connections from other nodes.
 //!
 //! Handshakes run outside the accept loop, each with a time limit, and their number is limited. New connections never wait: at
-//! the limit a new one replaces an unauthenticated one that has sent nothing (`waiting_room`). Until there is TLS, only loopback
-//! addresses may be listened on: the transport carries commands that change storage, and CHAP secrets.
+//! the limit a new one replaces another one (`waiting_room`). Without TLS only loopback addresses may be listened on: the transport
+//! carries commands that change storage, and CHAP secrets.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::DialedBy;
 use super::handshake::HandshakeError;
 use super::header::{Announcement, Identity};
-use super::net::TcpListener;
+use super::log_limit::LogLimit;
+use super::net::{TcpListener, TcpStream};
 use super::options::TransportOptions;
-use super::waiting_room::{Place, WaitingRoom};
+use super::peer::Candidate;
+use super::tls::NodeCertificate;
+use super::waiting_room::{Place, Stage, WaitingRoom};
 use super::{Router, connection, handshake};
 use crate::tasks;
 
@@ -47,11 +48,12 @@ impl ListenerHandle {
 /// # Errors
 /// `InvalidInput`, which names the configuration's `key`.
 pub(super) fn check_private(addr: SocketAddr, options: &TransportOptions, key: &str) -> io::Result<()> {
-    if addr.ip().is_loopback() || options.allow_plaintext {
+    if addr.ip().is_loopback() || options.tls.is_some() || options.allow_plaintext {
         return Ok(());
     }
     let text = format!(
-        "{key}: {addr} is not an address of this machine alone, and connections are not encrypted; use 127.0.0.1"
+        "{key}: {addr} is not an address of this machine alone, and connections are not encrypted; use 127.0.0.1, or give this \
+         node a certificate (transport.certificate)"
     );
     Err(io::Error::new(io::ErrorKind::InvalidInput, text))
 }
@@ -77,7 +79,7 @@ async fn accept_all(
     stop: CancellationToken,
 ) {
     let room = WaitingRoom::new(options.max_handshakes);
-    let failures = Arc::new(FailureLog::default());
+    let failures = Arc::new(LogLimit::default());
     loop {
         let accepted = tokio::select! {
             biased;
@@ -89,83 +91,95 @@ async fn accept_all(
                 // Small frames must be sent at once. A socket that refuses the option works, too.
                 let _ = stream.set_nodelay(true);
                 let (router, options, failures) = (router.clone(), options.clone(), Arc::clone(&failures));
-                let place = room.enter();
+                let place = room.enter(remote.ip());
                 tasks::spawn(async move {
-                    welcome(&router, stream, remote.to_string(), options, place, &failures).await;
+                    if let Err(error) = welcome(&router, stream, remote.to_string(), options, place).await {
+                        report(&failures, &remote, &error);
+                    }
                 });
             }
             Err(error) => {
                 // For example, there are no file handles left: an immediate retry would only spin.
-                failures.report(&"accept", &error);
+                report(&failures, &"accept", &error);
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
+fn report(failures: &LogLimit, remote: &dyn std::fmt::Display, reason: &dyn std::fmt::Display) {
+    failures.line("many connections fail", || {
+        tracing::warn!(%remote, %reason, "a connection from another node failed");
+    });
+}
+
+/// Makes the stream a connection, and runs it until it ends. An error means that it was refused or failed before.
+async fn welcome(
+    router: &Router,
+    stream: TcpStream,
+    remote: String,
+    options: TransportOptions,
+    place: Place,
+) -> Result<(), HandshakeError> {
+    match options.tls.clone() {
+        None => introduce(router, stream, remote, options, place, None).await,
+        Some(tls) => {
+            let within = options.handshake_timeout;
+            let secured = tls.accept(stream, || place.reached(Stage::Introduced));
+            let secured = tokio::select! {
+                biased;
+                () = place.cut.cancelled() => Err(HandshakeError::MadeRoom),
+                secured = tokio::time::timeout(within, secured) => {
+                    secured.unwrap_or(Err(HandshakeError::Timeout(within)))
+                }
+            };
+            let (stream, certificate) = secured?;
+            place.reached(Stage::Authenticated);
+            introduce(router, stream, remote, options, place, Some(certificate)).await
+        }
+    }
+}
+
+async fn introduce<S: AsyncRead + AsyncWrite + Unpin>(
     router: &Router,
     stream: S,
     remote: String,
     options: TransportOptions,
     place: Place,
-    failures: &FailureLog,
-) {
+    certificate: Option<NodeCertificate>,
+) -> Result<(), HandshakeError> {
     let admit = |them: &Identity, announcement: &Announcement| {
-        let admitted = router.admit(
-            them.clone(),
-            announcement.clone(),
-            DialedBy::Them,
-            remote.clone(),
-            &options,
-        )?;
+        let candidate = Candidate {
+            them: them.clone(),
+            announcement: announcement.clone(),
+            certificate: certificate.clone(),
+            dialed_by: DialedBy::Them,
+            remote: remote.clone(),
+        };
+        let admitted = router.admit(candidate, &options)?;
         let (version, ours) = router.announcement();
         Ok((ours, (admitted, version)))
     };
-    let meet = || place.introduced();
-    let exchange = handshake::accept(stream, router.introduction(), &options, meet, admit);
+    let certified = certificate.as_ref().map(|certificate| &certificate.identity);
+    let us = router.introduction();
+    let exchange = async {
+        if let (Some(tls), Some(identity)) = (&options.tls, certified)
+            && let Err(refuse) = tls.check_cluster(identity)
+        {
+            return handshake::decline(stream, refuse, &options).await;
+        }
+        let meet = || place.reached(Stage::Introduced);
+        handshake::accept(stream, us, &options, certified, meet, admit).await
+    };
     let accepted = tokio::select! {
         biased;
         () = place.cut.cancelled() => Err(HandshakeError::MadeRoom),
         accepted = exchange => accepted,
     };
     drop(place);
-    match accepted {
-        Ok((introduced, (mut admitted, version))) => {
-            if let Some(queue) = admitted.queue.take() {
-                connection::run(router, &admitted.peer, introduced.reader, queue, version).await;
-            }
-        }
-        Err(error) => failures.report(&remote, &error),
+    let (introduced, (mut admitted, version)) = accepted?;
+    if let Some(queue) = admitted.queue.take() {
+        connection::run(router, &admitted.peer, introduced.reader, queue, version).await;
     }
-}
-
-/// Logs why connections failed, at most [`MOST_REPORTS`] in [`REPORTS_WINDOW`], so that a remote host cannot
-/// flood the log.
-#[derive(Debug, Default)]
-struct FailureLog {
-    window: Mutex<Option<(Instant, u32)>>,
-}
-
-const MOST_REPORTS: u32 = 20;
-const REPORTS_WINDOW: Duration = Duration::from_secs(10);
-
-impl FailureLog {
-    fn report(&self, remote: &dyn std::fmt::Display, reason: &dyn std::fmt::Display) {
-        let now = Instant::now();
-        let mut window = self.window.lock();
-        let (since, count) = match *window {
-            Some((since, count)) if now - since < REPORTS_WINDOW => (since, count),
-            _ => (now, 0),
-        };
-        *window = Some((since, count.saturating_add(1)));
-        drop(window);
-        match count {
-            0..MOST_REPORTS => {
-                tracing::warn!(%remote, %reason, "a connection from another node failed");
-            }
-            MOST_REPORTS => tracing::warn!("many connections fail; not all of them are logged"),
-            _ => {}
-        }
-    }
+    Ok(())
 }

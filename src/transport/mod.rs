@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Handle<T> ──> Router ──┬── local:  Endpoint (bounded, counted) ──> actix actor
-//!                          └── remote: Peer (bincode frames on TCP) ──> Router of the other node ──> Endpoint …
+//!                          └── remote: Peer (bincode frames, TLS) ──> Router of the other node ──> Endpoint …
 //! ```
 //!
 //! A message is delivered at most once; if it was refused (`Unreachable`, `Overloaded`, `TooLarge`,
@@ -21,15 +21,18 @@ pub mod handshake;
 pub mod header;
 pub mod join;
 pub mod listener;
+mod log_limit;
 pub mod net;
 pub mod options;
 pub mod outbound;
 pub mod peers;
 pub mod proof;
+pub mod rights;
 pub mod router;
 pub mod serve;
 pub mod stats;
 pub mod supervisor;
+pub mod tls;
 pub mod undelivered;
 mod waiting_room;
 
@@ -45,6 +48,8 @@ pub use join::JoinedPeer;
 pub use listener::ListenerHandle;
 pub use options::TransportOptions;
 pub use peers::{PeerChange, PeerEvent, PeerReport};
+pub use rights::Rights;
 pub use router::Router;
 pub use serve::{Actor, EndpointBuilder, Serve, Started};
 pub use stats::ActorReport;
+pub use tls::{Credentials, NodeCertificate, Tls, TlsFiles};

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -23,10 +24,15 @@ use super::header::{
 };
 use super::options::TransportOptions;
 use super::outbound::{Item, Outbound};
+use super::rights::Rights;
+use super::tls::NodeCertificate;
 use super::{Address, CallError, codec};
 use crate::messages::Message;
 use crate::model::{Context, Error, Timestamp};
 use crate::tasks;
+
+/// How long a dismissed peer may take to read why.
+const DISMISSAL: Duration = Duration::from_secs(1);
 
 /// The answer to a message.
 #[derive(Debug)]
@@ -48,11 +54,24 @@ pub(super) struct Traffic {
     pub(super) rtt_micros: AtomicU64,
 }
 
+/// A node that has introduced itself, and may become a peer.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) them: Identity,
+    pub(super) announcement: Announcement,
+    /// With TLS.
+    pub(super) certificate: Option<NodeCertificate>,
+    pub(super) dialed_by: DialedBy,
+    pub(super) remote: String,
+}
+
 /// A connection to a peer.
 pub(super) struct Peer {
     /// Distinguishes two connections to the same node.
     pub(super) number: u64,
     pub(super) them: Identity,
+    /// With TLS.
+    pub(super) certificate: Option<NodeCertificate>,
     pub(super) dialed_by: DialedBy,
     pub(super) remote: String,
     pub(super) since: Timestamp,
@@ -65,6 +84,9 @@ pub(super) struct Peer {
     answering: Mutex<BTreeMap<u64, AbortHandle>>,
     answered: Notify,
     announced: RwLock<Arc<Announcement>>,
+    rights: RwLock<Arc<Rights>>,
+    /// Its messages are no longer taken.
+    dismissed: AtomicBool,
     /// The waiting senders, by this node's numbers; `None` once it is closed.
     waiting: Mutex<Option<BTreeMap<u64, oneshot::Sender<Answer>>>>,
     next: AtomicU64,
@@ -75,12 +97,17 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) fn new(
         number: u64,
-        them: Identity,
-        announcement: Announcement,
-        dialed_by: DialedBy,
-        remote: String,
+        candidate: Candidate,
+        rights: Rights,
         options: TransportOptions,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Item>) {
+        let Candidate {
+            them,
+            announcement,
+            certificate,
+            dialed_by,
+            remote,
+        } = candidate;
         let (outbound, queue) = Outbound::new(options.outbound_messages, options.outbound_bytes);
         let limit = options
             .max_frame
@@ -88,6 +115,7 @@ impl Peer {
         let peer = Self {
             number,
             them,
+            certificate,
             dialed_by,
             remote,
             since: Timestamp::now(),
@@ -99,6 +127,8 @@ impl Peer {
             answering: Mutex::default(),
             answered: Notify::new(),
             announced: RwLock::new(Arc::new(announcement)),
+            rights: RwLock::new(Arc::new(rights)),
+            dismissed: AtomicBool::new(false),
             waiting: Mutex::new(Some(BTreeMap::new())),
             next: AtomicU64::new(1),
             reason: Mutex::default(),
@@ -118,6 +148,38 @@ impl Peer {
 
     pub(super) fn announce(&self, announcement: Announcement) {
         *self.announced.write() = Arc::new(announcement);
+    }
+
+    /// What it may serve and send.
+    pub(super) fn rights(&self) -> Arc<Rights> {
+        Arc::clone(&self.rights.read())
+    }
+
+    pub(super) fn set_rights(&self, rights: Rights) {
+        *self.rights.write() = Arc::new(rights);
+    }
+
+    /// Takes no more messages of the peer, says why, and closes the connection.
+    pub(super) fn dismiss(self: &Arc<Self>, reason: &str) {
+        if self.dismissed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.reason.lock().get_or_insert_with(|| reason.to_owned());
+        self.say_goodbye(reason);
+        let peer = Arc::clone(self);
+        tasks::spawn(async move {
+            if tokio::time::timeout(DISMISSAL, peer.closing.cancelled())
+                .await
+                .is_err()
+            {
+                peer.close("it did not read in time why it was dismissed");
+            }
+        });
+    }
+
+    /// Whether its messages are no longer taken.
+    pub(super) fn is_dismissed(&self) -> bool {
+        self.dismissed.load(Ordering::Acquire)
     }
 
     /// How many messages wait for an answer.

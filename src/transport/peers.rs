@@ -12,8 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Address;
 use super::admission::{self, AdmissionDecision, DialedBy};
-use super::header::{Identity, Refusal, Refuse, TopicVersions};
-use super::peer::Peer;
+use super::header::{Announcement, Identity, Incarnation, Refusal, Refuse, TopicVersions};
+use super::options::TransportOptions;
+use super::peer::{Candidate, Peer};
+use super::rights::Rights;
 use crate::model::Timestamp;
 
 /// An event of a peer.
@@ -107,6 +109,8 @@ pub(super) struct Peers {
     table: RwLock<BTreeMap<String, Arc<Peer>>>,
     links: Mutex<Vec<Weak<Link>>>,
     events: broadcast::Sender<PeerEvent>,
+    /// The nodes that were found at addresses of the configuration, and their incarnations.
+    found: Mutex<BTreeMap<String, Incarnation>>,
     next: AtomicU64,
     turn: AtomicUsize,
 }
@@ -116,6 +120,7 @@ impl Default for Peers {
         Self {
             table: RwLock::default(),
             links: Mutex::default(),
+            found: Mutex::default(),
             events: broadcast::channel(256).0,
             next: AtomicU64::new(1),
             turn: AtomicUsize::new(0),
@@ -148,6 +153,7 @@ impl Peers {
             node, incarnation, ..
         } = &peer.them;
         let mut table = self.table.write();
+        check_announcement(&table, peer, &peer.announced())?;
         let present = table.get(node);
         if present.is_none() && table.len() >= peer.options.max_peers {
             return Err(Refuse::new(
@@ -169,6 +175,45 @@ impl Peers {
         }
         self.tell(peer, PeerChange::Up);
         Ok(())
+    }
+
+    /// Records what a peer serves now, unless it may not.
+    pub(super) fn announce(&self, peer: &Peer, announcement: Announcement) -> Result<(), Refuse> {
+        // The lock is held while it is checked and recorded: of two peers that announce one address at once, one is refused.
+        let table = self.table.write();
+        check_announcement(&table, peer, &announcement)?;
+        peer.announce(announcement);
+        drop(table);
+        self.tell(peer, PeerChange::Announced);
+        Ok(())
+    }
+
+    /// A node was found at an address of the configuration, and has proven the secret if there is one.
+    pub(super) fn found(&self, them: &Identity) {
+        self.found.lock().insert(them.node.clone(), them.incarnation);
+        let present = self.get(&them.node);
+        if let Some(peer) = present.filter(|peer| peer.them.incarnation == them.incarnation)
+            && peer.certificate.is_none()
+        {
+            peer.set_rights(Rights::Control);
+        }
+    }
+
+    /// The rights of a node that dials, or is dialed.
+    pub(super) fn rights(&self, candidate: &Candidate, options: &TransportOptions) -> Rights {
+        if options.trusts_every_peer {
+            return Rights::Control;
+        }
+        if let Some(certificate) = &candidate.certificate {
+            return Rights::Certified(certificate.identity.clone());
+        }
+        let them = &candidate.them;
+        let is_found = || self.found.lock().get(&them.node) == Some(&them.incarnation);
+        match candidate.dialed_by {
+            DialedBy::Us => Rights::Control,
+            DialedBy::Them if is_found() => Rights::Control,
+            DialedBy::Them => Rights::of_volume_node(&them.node),
+        }
     }
 
     /// Removes a connection that has ended.
@@ -244,6 +289,33 @@ impl Peers {
         reports.sort_by(|a, b| (&a.node, &a.remote).cmp(&(&b.node, &b.remote)));
         reports
     }
+}
+
+/// Refuses what a peer may not serve, and a backend that another peer serves.
+fn check_announcement(
+    table: &BTreeMap<String, Arc<Peer>>,
+    peer: &Peer,
+    announcement: &Announcement,
+) -> Result<(), Refuse> {
+    if peer.options.trusts_every_peer {
+        return Ok(());
+    }
+    let refuse = |text| Err(Refuse::new(Refusal::NotItsOwn, text));
+    if let Some(address) = peer.rights().exceeds(announcement) {
+        return refuse(format!("{address} is announced, which the node may not serve"));
+    }
+    let others = table.values().filter(|other| other.them.node != peer.them.node);
+    for other in others {
+        let theirs = other.announced();
+        let mut own = announcement.endpoints.iter();
+        if let Some(address) = own.find(|own| own.server.is_some() && theirs.endpoints.contains(own)) {
+            let node = &other.them.node;
+            return refuse(format!(
+                "{address} is announced, which node '{node}' serves already"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn connected(peer: &Peer, links: &[Arc<Link>]) -> PeerReport {

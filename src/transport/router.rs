@@ -16,21 +16,23 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::admission::DialedBy;
 use super::frame::Kind;
 use super::handshake::Introduction;
-use super::header::{Announcement, Identity, Incarnation, Refusal, Refuse, TopicVersions, remaining_ms};
+use super::header::{Announcement, Incarnation, Refusal, Refuse, TopicVersions, remaining_ms};
 use super::join::JoinedPeer;
 use super::listener::ListenerHandle;
+use super::log_limit::LogLimit;
 use super::options::TransportOptions;
 use super::outbound::Item;
-use super::peer::{Peer, outcome};
-use super::peers::{Link, PeerChange, PeerEvent, PeerReport, Peers};
+use super::peer::{Candidate, Peer, outcome};
+use super::peers::{Link, PeerEvent, PeerReport, Peers};
 use super::stats::{ActorReport, State};
 use super::undelivered::{RecentUndelivered, Undelivered};
 use super::{Address, CallError, Endpoint, Handle, listener};
 use crate::messages::{Call, Cast, Message, Pattern, Topic};
 use crate::model::Context;
+
+mod peer_checks;
 
 /// The node's table of endpoints and peers. Cheap to clone; clones share the table.
 #[derive(Clone)]
@@ -46,6 +48,7 @@ struct Inner {
     served: watch::Sender<u64>,
     peers: Peers,
     undelivered: Arc<RecentUndelivered>,
+    forbidden: LogLimit,
     /// Distributes messages without a server over a topic's actors.
     turn: AtomicUsize,
     leaving: CancellationToken,
@@ -83,6 +86,7 @@ impl Router {
                 served: watch::Sender::new(0),
                 peers: Peers::default(),
                 undelivered: Arc::default(),
+                forbidden: LogLimit::default(),
                 turn: AtomicUsize::new(0),
                 leaving: CancellationToken::new(),
             }),
@@ -361,28 +365,19 @@ impl Router {
         self.inner.peers.get(node)
     }
 
-    pub(super) fn peer_changed(&self, peer: &Peer) {
-        self.inner.peers.tell(peer, PeerChange::Announced);
-    }
-
     pub(super) fn add_link(&self, link: &Arc<Link>) {
         self.inner.peers.add_link(link);
     }
 
     /// Adds a new connection, or refuses it with a reason.
-    pub(super) fn admit(
-        &self,
-        them: Identity,
-        announcement: Announcement,
-        dialed_by: DialedBy,
-        remote: String,
-        options: &TransportOptions,
-    ) -> Result<Admitted, Refuse> {
+    pub(super) fn admit(&self, candidate: Candidate, options: &TransportOptions) -> Result<Admitted, Refuse> {
         if self.inner.leaving.is_cancelled() {
             return Err(Refuse::new(Refusal::Leaving, "this node is shutting down"));
         }
+        self.check_local(&candidate.announcement, options)?;
         let number = self.inner.peers.next_number();
-        let (peer, queue) = Peer::new(number, them, announcement, dialed_by, remote, options.clone());
+        let rights = self.inner.peers.rights(&candidate, options);
+        let (peer, queue) = Peer::new(number, candidate, rights, options.clone());
         self.inner.peers.admit(self.node(), &peer)?;
         tracing::info!(peer = peer.them.node, remote = peer.remote, incarnation = %peer.them.incarnation,
             "connected to another node");

@@ -9,6 +9,7 @@
 #[path = "../support/acknowledged.rs"]
 #[expect(dead_code, reason = "other tests want more of it")]
 mod acknowledged;
+mod certificates;
 #[path = "../process_support/child.rs"]
 mod child;
 #[path = "../process_support/client.rs"]

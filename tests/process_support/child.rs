@@ -120,7 +120,7 @@ fn serves(address: SocketAddr) -> bool {
 }
 
 /// Of an IP address of its own: a port that is free now may be another's a moment later.
-fn own_address() -> Result<SocketAddr> {
+pub fn own_address() -> Result<SocketAddr> {
     let number = u32::try_from(STARTED.fetch_add(1, Ordering::Relaxed))? % (250 * 250);
     let bytes = [
         127,

@@ -22,6 +22,7 @@ pub fn quick() -> TransportOptions {
         ping_interval: Duration::from_millis(500),
         first_backoff: Duration::from_millis(5),
         longest_backoff: Duration::from_millis(50),
+        trusts_every_peer: true,
         ..TransportOptions::default()
     }
 }

@@ -15,6 +15,7 @@ pub(in crate::cli) mod notifications;
 mod policy;
 pub(super) mod store;
 mod tls;
+pub(in crate::cli) mod transport;
 pub(in crate::cli) mod volume;
 mod watched_files;
 
@@ -27,6 +28,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, Role};
 use crate::drivers::ownership::{Lost, OwnerLock};
+use crate::model::node_identity;
 use crate::private_files;
 use crate::store::number_file::NumberFile;
 use crate::transport::{Router, TransportOptions};
@@ -90,7 +92,10 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
     } else {
         None
     };
-    let options = transport_options(&config);
+    let options = TransportOptions {
+        tls: transport::open(&config, &router)?,
+        ..transport_options(&config)
+    };
     let listener = match listen_address(&config) {
         Some(address) => Some(router.listen(address, options.clone()).await?),
         None => None,
@@ -196,14 +201,10 @@ pub(in crate::cli) fn own(data_dir: &Path) -> Result<OwnerLock, BoxError> {
     Ok(OwnerLock::take(&data_dir.join("lock"), &what, false)?)
 }
 
-/// The node name of this process. It is not the host alone: a control and a volume process may share one.
+/// The node name of this process.
 fn node_name(config: &Config) -> String {
-    let host = &config.node.host;
-    match (config.node.has(Role::Control), config.node.has(Role::Volume)) {
-        (true, false) => format!("{host}/control"),
-        (false, true) => format!("{host}/volume"),
-        _ => host.clone(),
-    }
+    let node = &config.node;
+    node_identity::node_name(&node.host, node.has(Role::Control), node.has(Role::Volume))
 }
 
 /// Creates the data directory, or removes the permissions of other users from it and its content: it contains volumes and
@@ -242,7 +243,8 @@ fn boot_number(data_dir: &Path) -> Result<u64, BoxError> {
 /// The address for volume nodes. A node with both roles needs no others, so it opens no port for them unless they can
 /// authenticate.
 pub(in crate::cli) fn listen_address(config: &Config) -> Option<std::net::SocketAddr> {
-    let wanted = !config.node.has(Role::Volume) || config.transport.secret().is_some();
+    let can_authenticate = config.transport.has_tls() || config.transport.secret().is_some();
+    let wanted = !config.node.has(Role::Volume) || can_authenticate;
     (config.node.has(Role::Control) && wanted).then_some(config.transport.listen)
 }
 

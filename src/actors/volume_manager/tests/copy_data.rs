@@ -30,6 +30,7 @@ struct Node {
 fn options(max_frame: usize) -> TransportOptions {
     TransportOptions {
         max_frame,
+        trusts_every_peer: true,
         first_backoff: Duration::from_millis(5),
         longest_backoff: Duration::from_millis(50),
         ..TransportOptions::default()
