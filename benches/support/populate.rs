@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::server::Server;
 
 /// How many volumes go into one commit.
-const AT_ONCE: usize = 250;
+const AT_ONCE: usize = 30;
 
 /// Starts the service once, so that it makes its first user and project. Which one that is.
 pub async fn project_of_first_start(folder: &Path) -> Result<ProjectId> {

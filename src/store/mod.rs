@@ -133,6 +133,10 @@ pub const MAX_VALUE: usize = crate::model::bounds::RECORD;
 /// The most bytes in the changes of one commit.
 pub const MAX_COMMIT: usize = crate::model::bounds::COMMIT;
 
+/// The most changes, and the most conditions with counters, of one commit, without those of derived keys: etcd has a limit of 128
+/// operations in a transaction, of which the engine needs one.
+pub const MAX_OPERATIONS: usize = 127;
+
 /// A range of keys to read in order. The key to start after need not exist, nor begin with the prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {

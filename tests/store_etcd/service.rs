@@ -221,3 +221,63 @@ fn a_configuration_of_etcd_is_checked_before_anything_is_done() {
         assert!(text.contains(key), "{key}: {text}");
     }
 }
+
+#[test]
+fn a_store_is_migrated_to_etcd_and_back_and_half_a_migration_is_not_used() -> Result<()> {
+    let cluster = Cluster::start(1);
+    let of_sled = on_etcd(&cluster).replace("\"etcd\"", "\"sled\"");
+    let place = Place::new(&of_sled);
+    let (pumice, address) = place.serve()?;
+    for number in 0..30 {
+        create(address, &format!("v{number}"))?;
+    }
+    let volumes = at_rest(address)?;
+    let refused = place.run(&["store", "migrate", "--from", "sled", "--to", "etcd"]);
+    ensure!(!refused.status.success(), "it migrates under a service that runs");
+    pumice.stop()?;
+
+    // A migration that was killed in its middle.
+    cluster.ctl(&[
+        "put",
+        "/pumice/f",
+        "pumice-etcd-restoring 1 11111111-1111-4111-8111-111111111111",
+    ]);
+    cluster.ctl(&["put", "/pumice/dleft", "over"]);
+    place.configure(&on_etcd(&cluster));
+    ensure!(String::from_utf8_lossy(&place.run(&["fsck"]).stderr).contains("do that again"));
+    place.configure(&of_sled);
+    let text = place.succeeds(&["store", "migrate", "--from", "sled", "--to", "etcd"]);
+    ensure!(text.contains("are equal and consistent"), "{text}");
+    let again = place.run(&["store", "migrate", "--from", "sled", "--to", "etcd"]);
+    let text = String::from_utf8_lossy(&again.stderr).into_owned();
+    ensure!(
+        !again.status.success() && text.contains("there is a store"),
+        "{text}"
+    );
+
+    place.configure(&on_etcd(&cluster));
+    place.succeeds(&["fsck"]);
+    let (pumice, address) = place.serve()?;
+    ensure!(at_rest(address)? == volumes);
+    let added = create(address, "added")?;
+    ensure!(at_rest(address)?.len() == volumes.len() + 1);
+    pumice.stop()?;
+
+    let back = ["store", "migrate", "--from", "etcd", "--to", "sled"];
+    ensure!(!place.run(&back).status.success(), "it replaces a store");
+    std::fs::rename(place.data().join("store"), place.data().join("store.before"))?;
+    place.succeeds(&back);
+    place.configure(&of_sled);
+    place.succeeds(&["fsck"]);
+    let (pumice, address) = place.serve()?;
+    let after = at_rest(address)?;
+    ensure!(after.iter().any(|volume| volume["id"] == added.as_str()));
+    ensure!(after.len() == volumes.len() + 1);
+    pumice.stop()?;
+
+    // An export is restored to an etcd of its own prefix.
+    place.configure(&format!("{}etcd_prefix = \"/restored/\"\n", on_etcd(&cluster)));
+    place.succeeds(&["store", "restore"]);
+    place.succeeds(&["fsck"]);
+    Ok(())
+}

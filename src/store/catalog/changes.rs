@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use std::panic::Location;
 
 use super::kinds::{Kind, Rows};
-use super::{Catalog, Outbox, Stored};
+use super::{Catalog, IndexRows, Outbox, Stored};
 use crate::failpoint::point;
 use crate::model::Notification;
+use crate::store::derived::Derivation;
 use crate::store::record::{Record, encode};
 use crate::store::{
-    Ceiling, Change, CommitError, Condition, Key, MAX_COMMIT, Revision, StoreError, Transaction,
+    Ceiling, Change, CommitError, Condition, Key, MAX_COMMIT, MAX_OPERATIONS, Revision, StoreError,
+    Transaction,
 };
 
 /// A kind of record whose key never changes, and that changes together with its index rows and counters.
@@ -90,6 +92,16 @@ impl Changes {
                 return Err(
                     StoreError::too_large(format!("a commit of {size} bytes, over {MAX_COMMIT}")).into(),
                 );
+            }
+            if let Some(operations) = too_many_operations(&transaction) {
+                let text = format!(
+                    "a commit of {operations} operations, over {MAX_OPERATIONS}: etcd would refuse it"
+                );
+                // So it is seen in tests of any engine.
+                if cfg!(debug_assertions) {
+                    return Err(StoreError::too_large(text).into());
+                }
+                tracing::warn!(text);
             }
             reached("before");
             let revision = catalog.store.commit(transaction).await?;
@@ -224,6 +236,25 @@ impl Changes {
     pub(super) fn fail(&mut self, error: StoreError) {
         self.fault.get_or_insert(error);
     }
+}
+
+/// The operations of a commit, if they are more than every engine accepts.
+fn too_many_operations(transaction: &Transaction) -> Option<usize> {
+    let is_stored = |key: &&Key| !IndexRows.is_derived(key);
+    let changed = transaction.changes.iter().map(|change| match change {
+        Change::Put(key, _) | Change::Delete(key) | Change::Add { key, .. } => key,
+    });
+    let counters = transaction.changes.iter().filter_map(|change| match change {
+        Change::Add { key, .. } => Some(key),
+        Change::Put(..) | Change::Delete(_) => None,
+    });
+    let conditions = transaction.conditions.iter().map(|condition| match condition {
+        Condition::Absent(key) | Condition::Unchanged(key, _) => key,
+    });
+    let bounded = transaction.ceilings.iter().flat_map(|ceiling| &ceiling.keys);
+    let changed: BTreeSet<&Key> = changed.filter(is_stored).collect();
+    let read: BTreeSet<&Key> = conditions.chain(counters).chain(bounded).collect();
+    Some(changed.len().max(read.len())).filter(|operations| *operations > MAX_OPERATIONS)
 }
 
 #[cfg(test)]

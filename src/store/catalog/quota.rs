@@ -16,7 +16,7 @@ use crate::store::record::Limit;
 use crate::store::{Ceiling, CommitError};
 
 /// The most rows of counters and limits that one commit changes.
-pub(super) const ROWS_IN_A_COMMIT: usize = 8 * RECORDS_IN_A_COMMIT;
+pub(super) const ROWS_IN_A_COMMIT: usize = 4 * RECORDS_IN_A_COMMIT;
 
 impl Catalog {
     /// What a project uses, by resource. Resources that it never used are missing.

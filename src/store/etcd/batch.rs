@@ -13,11 +13,9 @@ use super::proto::{Compare, RangeRequest, Request, RequestOp, TxnRequest};
 use super::view::View;
 use crate::store::derived::Derivation;
 use crate::store::evaluate::evaluate;
-use crate::store::{Ceiling, CommitError, Condition, Entry, Key, Revision, StoreError, Transaction};
-
-/// The most comparisons, and the most operations, of a transaction (etcd: `--max-txn-ops`, 128 by default), without those of the
-/// fence.
-pub(super) const MAX_OPERATIONS: usize = 127;
+use crate::store::{
+    Ceiling, CommitError, Condition, Entry, Key, MAX_OPERATIONS, Revision, StoreError, Transaction,
+};
 
 /// The most bytes of a transaction (etcd: `--max-request-bytes`, 1.5 MiB by default), with room for its encoding.
 const MAX_BYTES: usize = 1_400_000;
