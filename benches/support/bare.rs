@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 use actix_web::{App, HttpResponse, HttpServer, web};
 use anyhow::Result;
 use pumice::store::{Change, Condition, Key, Store, Transaction};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::calls::Certificates;
 
 /// An actix-web server that answers every request with the same bytes. Its threads are of this process, as a client's would
 /// be of a host under load: the comparison is kept fair by running it with the two workers that pumice has.
@@ -81,11 +84,18 @@ pub fn fsyncs(folder: &std::path::Path) -> Result<f64> {
     Ok(f64::from(count) / started.elapsed().as_secs_f64())
 }
 
-/// Round trips per second of `size` bytes each way over loopback TCP, `in_flight` at once on one connection.
-pub async fn round_trips(size: usize, in_flight: usize, count: usize) -> Result<f64> {
+/// Round trips per second of `size` bytes each way over loopback TCP, `in_flight` at once on one connection; through TLS if there
+/// are certificates.
+pub async fn round_trips(
+    size: usize,
+    in_flight: usize,
+    count: usize,
+    certificates: Option<&Certificates>,
+) -> Result<f64> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let (ready, started_at) = tokio::sync::oneshot::channel();
+    let acceptor = certificates.map(|of| TlsAcceptor::from(of.0.credentials().server_config()));
     // The other end has a thread of its own, as another node would.
     let listener = listener.into_std()?;
     let echo = std::thread::spawn(move || -> Result<()> {
@@ -95,30 +105,56 @@ pub async fn round_trips(size: usize, in_flight: usize, count: usize) -> Result<
         runtime.block_on(async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let _ = ready.send(());
-            let (mut stream, _) = listener.accept().await?;
+            let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            let mut buffer = vec![0; 256 * 1024];
-            loop {
-                let read = stream.read(&mut buffer).await?;
-                if read == 0 {
-                    return Ok(());
-                }
-                stream.write_all(&buffer[..read]).await?;
+            match acceptor {
+                Some(acceptor) => echo_all(acceptor.accept(stream).await?).await,
+                None => echo_all(stream).await,
             }
         })
     });
     let _ = started_at.await;
-    let mut stream = tokio::net::TcpStream::connect(address).await?;
+    let stream = tokio::net::TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
+    let rate = match certificates {
+        Some(of) => {
+            let connector = TlsConnector::from(of.1.credentials().client_config());
+            let name = rustls::pki_types::ServerName::IpAddress(address.ip().into());
+            exchange(connector.connect(name, stream).await?, size, in_flight, count).await?
+        }
+        None => exchange(stream, size, in_flight, count).await?,
+    };
+    let _ = echo.join();
+    Ok(rate)
+}
+
+async fn echo_all(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<()> {
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let read = stream.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        stream.write_all(&buffer[..read]).await?;
+        stream.flush().await?;
+    }
+}
+
+async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    size: usize,
+    in_flight: usize,
+    count: usize,
+) -> Result<f64> {
     let (out, mut back) = (vec![1; size * in_flight], vec![0; size * in_flight]);
     let started = Instant::now();
     for _ in 0..count / in_flight {
         stream.write_all(&out).await?;
+        stream.flush().await?;
         stream.read_exact(&mut back).await?;
     }
     let rate = (count / in_flight * in_flight) as f64 / started.elapsed().as_secs_f64();
-    drop(stream);
-    let _ = echo.join();
+    stream.shutdown().await?;
     Ok(rate)
 }
 

@@ -36,12 +36,15 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
     Ok(options().serialize(value)?)
 }
 
-/// Appends a value's bytes to a buffer.
+/// Writes a value's bytes.
 ///
 /// # Errors
-/// As [`encode`].
-pub fn encode_into<T: Serialize + ?Sized>(buffer: &mut Vec<u8>, value: &T) -> Result<(), CodecError> {
-    Ok(options().serialize_into(buffer, value)?)
+/// As [`encode`], and the writer's.
+pub fn encode_into<T: Serialize + ?Sized>(
+    into: &mut impl std::io::Write,
+    value: &T,
+) -> Result<(), CodecError> {
+    Ok(options().serialize_into(into, value)?)
 }
 
 /// How many bytes a value takes, without writing them.

@@ -12,7 +12,6 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::endpoint::Pending;
 use super::frame::{self, Frame, FrameError, FrameReader, Kind};
 use super::handshake;
 use super::header::{Goodbye, MessageHeader, Numbered, ReplyHeader};
@@ -114,12 +113,12 @@ fn deliver(router: &Router, peer: &Arc<Peer>, pattern: Pattern, frame: &Frame) -
     let deadline = header
         .remaining_ms
         .and_then(|left| Instant::now().checked_add(Duration::from_millis(left)));
-    let pending = match router.open_endpoint(&header.to).filter(|_| !peer.is_dismissed()) {
+    let delivered = match router.open_endpoint(&header.to).filter(|_| !peer.is_dismissed()) {
         Some(endpoint) => match rights.check_name(&header.to.topic, &header.message) {
             Ok(()) => {
                 let message = header.message.clone();
                 header.context = rights.believed(header.context, &peer.them.node);
-                let delivered = endpoint.deliver_bytes(header, pattern, &frame.payload, deadline, &rights);
+                let delivered = endpoint.deliver_bytes(header, pattern, &frame.payload, deadline, peer);
                 delivered.inspect_err(|error| {
                     if let CallError::Refused(error) = error
                         && error.kind == ErrorKind::Forbidden
@@ -135,10 +134,10 @@ fn deliver(router: &Router, peer: &Arc<Peer>, pattern: Pattern, frame: &Frame) -
         },
         None => Err(CallError::Unreachable(header.to)),
     };
-    match pending {
-        Ok(Pending::Cast) => peer.send_always(Kind::Accepted, &Numbered { id }),
-        Ok(Pending::Call(answer)) => peer.answer_when_ready(id, answer),
-        Err(error) => peer.reply(id, Err(error)),
+    match delivered {
+        Ok(()) if pattern == Pattern::Cast => peer.send_always(Kind::Accepted, &Numbered { id }),
+        Ok(()) => {}
+        Err(error) => peer.refuse(id, error),
     }
     Ok(())
 }

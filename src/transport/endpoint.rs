@@ -8,13 +8,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::header::MessageHeader;
 use super::mailbox::{Envelope, ReplyTo, Ticket};
-use super::rights::Rights;
+use super::peer::Peer;
 use super::stats::{ActorReport, ActorStats, MessageStats, State};
 use super::supervisor::{Supervise, Supervisor};
 use super::undelivered::RecentUndelivered;
@@ -117,23 +115,24 @@ impl Endpoint {
             .get(M::NAME)
             .and_then(|handler| handler.as_any().downcast_ref::<TypedHandler<M>>());
         match handler {
-            Some(handler) => handler.enter(self, context.clone(), message, deadline, reply),
+            Some(handler) => handler.enter(self, context.clone(), message, deadline, || reply),
             None => Err(self.unknown(M::SINCE)),
         }
     }
 
-    /// Accepts a message that was received as bytes in a frame of that pattern.
+    /// Accepts a message that a peer sent in a frame of that pattern. A call is answered when it is handled; an error is for the
+    /// caller of this function to send.
     pub(super) fn deliver_bytes(
         &self,
         header: MessageHeader,
         pattern: Pattern,
         payload: &[u8],
         deadline: Option<Instant>,
-        sender: &Rights,
-    ) -> Result<Pending, CallError> {
+        sender: &Arc<Peer>,
+    ) -> Result<(), CallError> {
         match self.handlers.get(header.message.as_str()) {
             Some(handler) if handler.pattern() == pattern => {
-                handler.enter_bytes(self, header.context, payload, deadline, sender)
+                handler.enter_bytes(self, header, payload, deadline, sender)
             }
             Some(_) => {
                 let text = format!("{} did not come as what it is, cast or call", header.message);
@@ -170,14 +169,6 @@ async fn wait_until(stats: &ActorStats, until: Instant, condition: impl Fn(&Acto
     tokio::time::timeout_at(until, wait).await.is_ok()
 }
 
-/// An accepted message that was received as bytes.
-pub(super) enum Pending {
-    /// A cast: there is no waiting caller.
-    Cast,
-    /// A call: its reply as bytes, or why there is none.
-    Call(BoxFuture<'static, Result<Vec<u8>, CallError>>),
-}
-
 /// The handler of one kind of message.
 pub(super) trait MessageHandler: Send + Sync {
     fn as_any(&self) -> &dyn Any;
@@ -185,14 +176,15 @@ pub(super) trait MessageHandler: Send + Sync {
     fn enter_bytes(
         &self,
         endpoint: &Endpoint,
-        context: Context,
+        header: MessageHeader,
         payload: &[u8],
         deadline: Option<Instant>,
-        sender: &Rights,
-    ) -> Result<Pending, CallError>;
+        sender: &Arc<Peer>,
+    ) -> Result<(), CallError>;
 }
 
-type Deliver<M> = Box<dyn Fn(Envelope<M>) -> bool + Send + Sync>;
+/// Returns the message if the actor has ended.
+type Deliver<M> = Box<dyn Fn(Envelope<M>) -> Option<Envelope<M>> + Send + Sync>;
 
 struct TypedHandler<M: Message> {
     stats: Arc<MessageStats>,
@@ -218,7 +210,7 @@ impl<M: Message> TypedHandler<M> {
         context: Context,
         message: M,
         deadline: Option<Instant>,
-        reply: Option<ReplyTo<M::Reply>>,
+        reply: impl FnOnce() -> Option<ReplyTo<M::Reply>>,
     ) -> Result<(), CallError> {
         let unreachable = || CallError::Unreachable(endpoint.address().clone());
         if !endpoint.is_open() {
@@ -227,17 +219,24 @@ impl<M: Message> TypedHandler<M> {
         }
         let ticket = Ticket::take(&endpoint.stats, &self.stats, M::NAME, &context.request_id)
             .ok_or_else(|| CallError::Overloaded(endpoint.address().clone()))?;
-        if (self.deliver)(Envelope {
+        let refused = (self.deliver)(Envelope {
             context,
             message,
             ticket,
             deadline,
-            reply,
-        }) {
-            Ok(())
-        } else {
-            // It went down after the check.
-            Err(unreachable())
+            reply: reply(),
+        });
+        // It may have gone down after the check.
+        let Some(envelope) = refused else {
+            return Ok(());
+        };
+        envelope.ticket.refused();
+        match envelope.reply {
+            Some(reply) => {
+                reply.send(Err(unreachable()));
+                Ok(())
+            }
+            None => Err(unreachable()),
         }
     }
 }
@@ -254,35 +253,22 @@ impl<M: Message> MessageHandler for TypedHandler<M> {
     fn enter_bytes(
         &self,
         endpoint: &Endpoint,
-        context: Context,
+        header: MessageHeader,
         payload: &[u8],
         deadline: Option<Instant>,
-        sender: &Rights,
-    ) -> Result<Pending, CallError> {
-        let message = codec::decode::<M>(payload).map_err(|error| {
-            MessageStats::add(&self.stats.refused);
-            CallError::Refused(Error::internal(format!("unreadable {}: {error}", M::NAME)))
-        })?;
-        sender.check_backend(&message).map_err(|error| {
+        sender: &Arc<Peer>,
+    ) -> Result<(), CallError> {
+        let refused = |error| {
             MessageStats::add(&self.stats.refused);
             CallError::Refused(error)
-        })?;
-        match M::PATTERN {
-            Pattern::Cast => {
-                self.enter(endpoint, context, message, deadline, None)?;
-                Ok(Pending::Cast)
-            }
-            Pattern::Call => {
-                let (reply, answer) = oneshot::channel();
-                self.enter(endpoint, context, message, deadline, Some(reply))?;
-                let address = endpoint.address().clone();
-                Ok(Pending::Call(Box::pin(async move {
-                    let reply = answer.await.unwrap_or(Err(CallError::Lost(address)))?;
-                    codec::encode(&reply).map_err(|error| {
-                        CallError::Refused(Error::internal(format!("unwritable reply: {error}")))
-                    })
-                })))
-            }
-        }
+        };
+        let message = codec::decode::<M>(payload)
+            .map_err(|error| refused(Error::internal(format!("unreadable {}: {error}", M::NAME))))?;
+        sender.rights().check_backend(&message).map_err(refused)?;
+        let reply = || match M::PATTERN {
+            Pattern::Cast => None,
+            Pattern::Call => sender.owe(header.id, endpoint.address()).map(ReplyTo::Peer),
+        };
+        self.enter(endpoint, header.context, message, deadline, reply)
     }
 }

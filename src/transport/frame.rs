@@ -9,6 +9,8 @@
 //! alone, and one that does not decode is an error *reply*. Sizes are checked before sending and before any byte is
 //! stored; buffers grow as bytes arrive, so a claimed megabyte uses no memory until it is received.
 
+use std::io::Write;
+
 use bytes::{Buf, Bytes, BytesMut};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadHalf, WriteHalf};
@@ -23,6 +25,8 @@ pub const MAX_HANDSHAKE_FRAME: usize = 64 * 1024;
 const FIXED: usize = 3;
 /// `len`.
 const PREFIX: usize = 4;
+/// What most frames fit into.
+const USUAL_FRAME: usize = 512;
 /// The buffer space of one read: enough for many small frames at once,
 const SMALLEST_READ: usize = 8 * 1024;
 /// and never more than this, so that a large frame uses little memory before it is received.
@@ -130,9 +134,10 @@ pub fn encode_raw<H: Serialize>(
     payload: &[u8],
     limit: usize,
 ) -> Result<Vec<u8>, FrameError> {
-    let mut frame = begin(kind, header, payload.len(), limit)?;
-    frame.extend_from_slice(payload);
-    Ok(frame)
+    encode_parts(kind, header, limit, |frame| {
+        frame.write_all(payload)?;
+        Ok(())
+    })
 }
 
 /// Encodes a frame.
@@ -145,27 +150,63 @@ pub fn encode<H: Serialize, P: Serialize>(
     payload: &P,
     limit: usize,
 ) -> Result<Vec<u8>, FrameError> {
-    let mut frame = begin(kind, header, codec::encoded_size(payload)?, limit)?;
-    codec::encode_into(&mut frame, payload)?;
-    Ok(frame)
+    encode_parts(kind, header, limit, |frame| {
+        Ok(codec::encode_into(frame, payload)?)
+    })
 }
 
-/// Encodes a frame without its payload, if both fit the limit.
-fn begin<H: Serialize>(kind: Kind, header: &H, payload: usize, limit: usize) -> Result<Vec<u8>, FrameError> {
-    let header_size = codec::encoded_size(header)?;
+/// Writes both parts in one pass, then their lengths before them. What does not fit is measured, and not kept.
+fn encode_parts<H: Serialize>(
+    kind: Kind,
+    header: &H,
+    limit: usize,
+    payload: impl FnOnce(&mut Bounded) -> Result<(), FrameError>,
+) -> Result<Vec<u8>, FrameError> {
+    let mut frame = Bounded {
+        bytes: Vec::with_capacity(USUAL_FRAME),
+        most: PREFIX.saturating_add(limit),
+        written: 0,
+    };
+    frame.write_all(&[0; PREFIX + FIXED])?;
+    codec::encode_into(&mut frame, header)?;
+    let header_size = frame.written - (PREFIX + FIXED);
     let header_len = u16::try_from(header_size).map_err(|_| FrameError::TooLarge {
         bytes: header_size,
         limit: usize::from(u16::MAX),
     })?;
-    let bytes = FIXED.saturating_add(header_size).saturating_add(payload);
-    let len = u32::try_from(bytes).ok().filter(|_| bytes <= limit);
-    let len = len.ok_or(FrameError::TooLarge { bytes, limit })?;
-    let mut frame = Vec::with_capacity(PREFIX + bytes);
-    frame.extend_from_slice(&len.to_le_bytes());
-    frame.push(kind as u8);
-    frame.extend_from_slice(&header_len.to_le_bytes());
-    codec::encode_into(&mut frame, header)?;
+    payload(&mut frame)?;
+    let bytes = frame.written - PREFIX;
+    let too_large = FrameError::TooLarge { bytes, limit };
+    let len = u32::try_from(bytes)
+        .ok()
+        .filter(|_| bytes <= limit)
+        .ok_or(too_large)?;
+    let mut frame = frame.bytes;
+    frame[..PREFIX].copy_from_slice(&len.to_le_bytes());
+    frame[PREFIX] = kind as u8;
+    frame[PREFIX + 1..PREFIX + FIXED].copy_from_slice(&header_len.to_le_bytes());
     Ok(frame)
+}
+
+/// Keeps so many bytes, and counts all.
+struct Bounded {
+    bytes: Vec<u8>,
+    most: usize,
+    written: usize,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.written = self.written.saturating_add(bytes.len());
+        if self.written <= self.most {
+            self.bytes.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Takes the next frame from the front of `buffer` if it is complete, else returns the least number of missing bytes.

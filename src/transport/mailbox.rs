@@ -9,10 +9,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::peer::OwedAnswer;
 use super::stats::{ActorStats, InWork, MessageStats};
 use super::{CallError, Serve};
 use crate::messages::{Message, Pattern};
@@ -118,7 +120,22 @@ impl Drop for Ticket {
 }
 
 /// Receives the answer to a call. If it is dropped unanswered, the caller gets `Lost`.
-pub(super) type ReplyTo<R> = oneshot::Sender<Result<R, CallError>>;
+pub(super) enum ReplyTo<R> {
+    /// A caller in this process.
+    Local(oneshot::Sender<Result<R, CallError>>),
+    /// A peer.
+    Peer(OwedAnswer),
+}
+
+impl<R: Serialize> ReplyTo<R> {
+    pub(super) fn send(self, result: Result<R, CallError>) {
+        match self {
+            // The caller may have stopped waiting.
+            Self::Local(caller) => drop(caller.send(result)),
+            Self::Peer(owed) => owed.send(result),
+        }
+    }
+}
 
 /// A message in a mailbox.
 pub(super) struct Envelope<M: Message> {
@@ -152,8 +169,7 @@ impl<M: Message> Envelope<M> {
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             ticket.expired();
             if let Some(reply) = reply {
-                // The caller may have stopped waiting at its deadline.
-                let _ = reply.send(Err(CallError::Timeout(address)));
+                reply.send(Err(CallError::Timeout(address)));
             }
             return Ok(());
         }
@@ -183,8 +199,7 @@ impl<M: Message> Envelope<M> {
                 // The place is returned before the caller gets the answer, so that the caller can use it again at once.
                 ticket.handled(result.is_ok());
                 if let Some(reply) = reply {
-                    // The caller may have stopped waiting.
-                    let _ = reply.send(result.map_err(CallError::Refused));
+                    reply.send(result.map_err(CallError::Refused));
                 }
                 Ok(())
             }

@@ -3,8 +3,7 @@
 //! The bytes are moved by [`super::connection`]. Here a message becomes a numbered frame, and its sender receives the
 //! answer with that number; or `Lost`, as soon as the connection is closed.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,7 +12,6 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -80,8 +78,8 @@ pub(super) struct Peer {
     pub(super) traffic: Traffic,
     pub(super) closing: CancellationToken,
     pub(super) heard: Mutex<Instant>,
-    /// The peer's calls that are being answered, by its numbers.
-    answering: Mutex<BTreeMap<u64, AbortHandle>>,
+    /// The peer's calls that are not answered yet, by its numbers.
+    answering: Mutex<BTreeSet<u64>>,
     answered: Notify,
     announced: RwLock<Arc<Announcement>>,
     rights: RwLock<Arc<Rights>>,
@@ -146,6 +144,17 @@ impl Peer {
         Arc::clone(&self.announced.read())
     }
 
+    /// Whether a message to that address may be sent to it.
+    pub(super) fn serves(&self, to: &Address) -> bool {
+        self.announced.read().serves(to)
+    }
+
+    /// Whether its actors of that topic support a message of that version.
+    pub(super) fn understands(&self, topic: &str, since: u16) -> bool {
+        let versions = self.announced.read().versions(topic);
+        versions.is_some_and(|(_, max)| max >= since)
+    }
+
     pub(super) fn announce(&self, announcement: Announcement) {
         *self.announced.write() = Arc::new(announcement);
     }
@@ -194,43 +203,35 @@ impl Peer {
         let waiting = self.waiting.lock().take();
         // Outside the lock, since each of them wakes a task.
         drop(waiting);
-        let answering = std::mem::take(&mut *self.answering.lock());
+        // Answers cannot be sent any more; the work itself continues.
+        self.answering.lock().clear();
         self.answered.notify_waiters();
-        for task in answering.into_values() {
-            // The answer cannot be sent any more; the work itself continues.
-            task.abort();
-        }
     }
 
-    /// Sends the answer to a call of the peer when it is ready, unless the peer cancels it before.
-    pub(super) fn answer_when_ready(
-        self: &Arc<Self>,
-        id: u64,
-        answer: impl Future<Output = Result<Vec<u8>, CallError>> + Send + 'static,
-    ) {
+    /// The answer that is owed to a call of the peer; `None` if it used the number of a call that is not answered yet.
+    pub(super) fn owe(self: &Arc<Self>, id: u64, to: &Address) -> Option<OwedAnswer> {
+        self.answering.lock().insert(id).then(|| OwedAnswer {
+            peer: Arc::clone(self),
+            id,
+            to: to.clone(),
+            is_sent: false,
+        })
+    }
+
+    /// Sends a frame with an owed answer, unless the peer no longer waits for it.
+    fn pay(&self, id: u64, frame: Vec<u8>) {
+        // Held until the answer is queued, so that no goodbye is sent before it.
         let mut answering = self.answering.lock();
-        // If a number is used twice, the first call keeps it.
-        let Entry::Vacant(entry) = answering.entry(id) else {
-            return;
-        };
-        let peer = Arc::clone(self);
-        let task = tasks::spawn(async move {
-            let result = answer.await;
-            // Held until the reply is queued, so that no goodbye is sent before it.
-            let mut answering = peer.answering.lock();
-            if answering.remove(&id).is_some() {
-                peer.reply(id, result);
-                peer.answered.notify_waiters();
-            }
-        });
-        entry.insert(task.abort_handle());
+        if answering.remove(&id) {
+            self.outbound.send_always(frame);
+            self.answered.notify_waiters();
+        }
     }
 
     /// The peer no longer waits for it. The work that was begun continues.
     pub(super) fn cancelled(&self, id: u64) {
-        if let Some(task) = self.answering.lock().remove(&id) {
+        if self.answering.lock().remove(&id) {
             self.answered.notify_waiters();
-            task.abort();
         }
     }
 
@@ -335,23 +336,72 @@ impl Peer {
         self.waiting.lock().as_mut()?.remove(&id)
     }
 
-    /// Sends the answer to a call of the peer.
-    pub(super) fn reply(&self, id: u64, result: Result<Vec<u8>, CallError>) {
-        let (status, payload) = match result {
-            Ok(payload) => (ReplyStatus::Done, payload),
-            Err(error) => match Failure::from_error(error) {
-                Ok(failure) => (ReplyStatus::Failed(failure), Vec::new()),
-                Err(refused) => (ReplyStatus::Refused, codec::encode(&refused).unwrap_or_default()),
-            },
+    /// Tells the peer why a message was not handled.
+    pub(super) fn refuse(&self, id: u64, error: CallError) {
+        self.outbound.send_always(self.failure(id, error));
+    }
+
+    /// The frame with the reply to a call.
+    fn answer<R: Serialize>(&self, id: u64, result: Result<R, CallError>) -> Vec<u8> {
+        let reply = match result {
+            Ok(reply) => reply,
+            Err(error) => return self.failure(id, error),
         };
-        let frame = frame::encode_raw(Kind::Reply, &ReplyHeader { id, status }, &payload, self.limit);
-        match frame {
-            Ok(frame) => self.outbound.send_always(frame),
-            Err(FrameError::TooLarge { bytes, limit }) => {
-                let status = ReplyStatus::Failed(Failure::too_large(bytes, limit));
-                self.send_always(Kind::Reply, &ReplyHeader { id, status });
+        let status = ReplyStatus::Done;
+        match frame::encode(Kind::Reply, &ReplyHeader { id, status }, &reply, self.limit) {
+            Ok(frame) => frame,
+            Err(FrameError::TooLarge { bytes, limit }) => self.failed(id, Failure::too_large(bytes, limit)),
+            Err(error) => {
+                let error = Error::internal(format!("unwritable reply: {error}"));
+                self.failure(id, CallError::Refused(error))
             }
-            Err(error) => tracing::error!(peer = self.them.node, %error, "a reply could not be written"),
+        }
+    }
+
+    /// The frame that says why there is no reply.
+    fn failure(&self, id: u64, error: CallError) -> Vec<u8> {
+        let refused = match Failure::from_error(error) {
+            Ok(failure) => return self.failed(id, failure),
+            Err(refused) => refused,
+        };
+        let status = ReplyStatus::Refused;
+        match frame::encode(Kind::Reply, &ReplyHeader { id, status }, &refused, self.limit) {
+            Ok(frame) => frame,
+            Err(FrameError::TooLarge { bytes, limit }) => self.failed(id, Failure::too_large(bytes, limit)),
+            Err(error) => {
+                tracing::error!(peer = self.them.node, %error, "a reply could not be written");
+                self.failed(id, Failure::Lost)
+            }
+        }
+    }
+
+    fn failed(&self, id: u64, failure: Failure) -> Vec<u8> {
+        let status = ReplyStatus::Failed(failure);
+        frame::encode(Kind::Reply, &ReplyHeader { id, status }, &(), self.limit)
+            .expect("a peer's frames hold a reply without a payload")
+    }
+}
+
+/// The answer that is owed to a call of a peer. Dropped without one, the peer gets `Lost`.
+pub(super) struct OwedAnswer {
+    peer: Arc<Peer>,
+    id: u64,
+    to: Address,
+    is_sent: bool,
+}
+
+impl OwedAnswer {
+    pub(super) fn send<R: Serialize>(mut self, result: Result<R, CallError>) {
+        self.is_sent = true;
+        self.peer.pay(self.id, self.peer.answer(self.id, result));
+    }
+}
+
+impl Drop for OwedAnswer {
+    fn drop(&mut self) {
+        if !self.is_sent {
+            let lost = CallError::Lost(self.to.clone());
+            self.peer.pay(self.id, self.peer.failure(self.id, lost));
         }
     }
 }

@@ -243,27 +243,21 @@ impl Peers {
     /// it. Several are used in turn.
     pub(super) fn serving(&self, to: &Address, since: u16) -> Option<Arc<Peer>> {
         let table = self.table.read();
-        let mut serving: Vec<_> = table
-            .values()
-            .filter(|peer| peer.announced().serves(to))
-            .collect();
-        let understands = |peer: &Arc<Peer>| {
-            peer.announced()
-                .versions(&to.topic)
-                .is_some_and(|(_, max)| max >= since)
-        };
-        if serving.iter().any(|peer| understands(peer)) {
-            serving.retain(|peer| understands(peer));
+        let serving = || table.values().filter(|peer| peer.serves(to));
+        let understands = |peer: &&Arc<Peer>| peer.understands(&to.topic, since);
+        let mut first = serving();
+        let one = first.next()?;
+        if first.next().is_none() {
+            return Some(Arc::clone(one));
         }
-        serving.sort_unstable_by(|a, b| a.them.node.cmp(&b.them.node));
-        let turn = if serving.len() > 1 {
-            self.turn.fetch_add(1, Ordering::Relaxed)
-        } else {
-            0
-        };
-        serving
-            .get(turn.checked_rem(serving.len())?)
-            .map(|peer| Arc::clone(peer))
+        // In order of their names, as the table is.
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let able = serving().filter(understands).count();
+        match turn.checked_rem(able) {
+            Some(turn) => serving().filter(understands).nth(turn),
+            None => serving().nth(turn.checked_rem(serving().count())?),
+        }
+        .map(Arc::clone)
     }
 
     pub(super) fn add_link(&self, link: &Arc<Link>) {

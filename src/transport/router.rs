@@ -22,6 +22,7 @@ use super::header::{Announcement, Incarnation, Refusal, Refuse, TopicVersions, r
 use super::join::JoinedPeer;
 use super::listener::ListenerHandle;
 use super::log_limit::LogLimit;
+use super::mailbox::ReplyTo;
 use super::options::TransportOptions;
 use super::outbound::Item;
 use super::peer::{Candidate, Peer, outcome};
@@ -418,7 +419,7 @@ async fn call_local<M: Message>(
 ) -> Result<M::Reply, CallError> {
     let deadline = Instant::now().checked_add(within);
     let (reply, answer) = oneshot::channel();
-    endpoint.deliver(context, message, deadline, Some(reply))?;
+    endpoint.deliver(context, message, deadline, Some(ReplyTo::Local(reply)))?;
     match tokio::time::timeout(within, answer).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_dropped)) => Err(CallError::Lost(endpoint.address().clone())),

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::task::Poll;
 
 use actix::{Actor as _, ActorContext, Addr, Context, Handler};
 use futures_util::FutureExt;
@@ -35,6 +36,22 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
+    /// Begins a task at once, and spawns what is left of it: most handlers need no task. Its `Err` is a panic's text.
+    pub(super) fn begin(self: &Rc<Self>, task: impl Future<Output = Result<(), String>> + 'static) {
+        let living = self.stats.born();
+        let mut task = Box::pin(task);
+        // It is polled again by the task, which wakes it from then on.
+        match task
+            .as_mut()
+            .poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+        {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(text)) => (self.on_panic)(text),
+            Poll::Pending => self.spawn(task),
+        }
+        drop(living);
+    }
+
     /// Runs a task; its `Err` is a panic's text.
     pub(super) fn spawn(self: &Rc<Self>, task: impl Future<Output = Result<(), String>> + 'static) {
         let id = self.next.get();
@@ -178,7 +195,7 @@ impl<M: Message, A: Serve<M>> Handler<Envelope<M>> for Shell<A> {
         if self.ending.get() {
             self.held.push(Box::new(move |next| next.do_send(envelope)));
         } else {
-            self.tasks.spawn(envelope.open(Rc::clone(&self.actor)));
+            self.tasks.begin(envelope.open(Rc::clone(&self.actor)));
         }
     }
 }

@@ -69,7 +69,7 @@ impl<A: Actor> Supervisor<A> {
     }
 
     /// Puts a message into the mailbox of the present or the next incarnation; false if the actor ended permanently.
-    pub(super) fn deliver<M: Message>(&self, envelope: Envelope<M>) -> bool
+    pub(super) fn deliver<M: Message>(&self, envelope: Envelope<M>) -> Option<Envelope<M>>
     where
         A: Serve<M>,
     {
@@ -77,12 +77,9 @@ impl<A: Actor> Supervisor<A> {
             // Never fails: the mailbox is bounded by the ticket in the envelope.
             Slot::Up { address, .. } => address.do_send(envelope),
             Slot::Waiting(waiting) => waiting.push(Box::new(move |next| next.do_send(envelope))),
-            Slot::Down => {
-                envelope.ticket.refused();
-                return false;
-            }
+            Slot::Down => return Some(envelope),
         }
-        true
+        None
     }
 
     /// Builds an incarnation. Must be called on the actor's arbiter.
