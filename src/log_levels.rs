@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
 /// The targets that are listed: the folders of `src`, and libraries that write to the log.
-const TARGETS: [&str; 14] = [
+const TARGETS: [&str; 15] = [
     "actix_http",
     "actix_server",
     "pumice::actors",
+    "pumice::authority",
     "pumice::backend",
     "pumice::cli",
     "pumice::config",
