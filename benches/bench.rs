@@ -13,6 +13,8 @@
     reason = "the program under test is a process of its own"
 )]
 
+#[path = "../tests/etcd_support/cluster.rs"]
+mod cluster;
 mod support;
 
 use std::net::SocketAddr;
@@ -23,7 +25,7 @@ use anyhow::{Context, Result};
 use pumice::store::Store;
 use support::http::{Client, closed_loop, request};
 use support::server::Server;
-use support::{bare, calls, copies, lists};
+use support::{bare, calls, copies, etcd, lists};
 
 /// The configuration under test: the fake driver, no quota in the way.
 const CONFIG: &str = r#"
@@ -101,6 +103,9 @@ async fn run() -> Result<()> {
     }
     if is_wanted("copies") {
         copies(&mut report).await?;
+    }
+    if is_wanted("etcd") {
+        on_etcd(&mut report).await?;
     }
     println!("{} of the targets missed", report.missed);
     if report.missed > 0 && std::env::args().any(|argument| argument == "--strict") {
@@ -352,5 +357,85 @@ async fn copies(report: &mut Report) -> Result<()> {
             Target::None,
         );
     }
+    Ok(())
+}
+
+/// The store on an etcd of one member on this disk.
+async fn on_etcd(report: &mut Report) -> Result<()> {
+    let cluster = cluster::Cluster::start(1);
+    let folder = folder()?;
+    let limit = etcd::conditional_puts(&cluster, 6_400).await?;
+    let bound = ("etcd, conditional puts of 32 clients", limit);
+    for at_once in [1, 64] {
+        let rate = etcd::commits(&cluster, at_once, if at_once == 1 { 500 } else { 9_600 }).await?;
+        report.line(
+            &format!("commits on etcd, {at_once} at once"),
+            rate,
+            "/s",
+            bound,
+            Target::None,
+        );
+    }
+    let config = format!(
+        "{CONFIG}\n[store]\nengine = \"etcd\"\netcd_endpoints = {:?}\n",
+        cluster.endpoints()
+    );
+    std::fs::write(folder.path().join("bench.toml"), config)?;
+    let server = Server::start(folder.path()).await?;
+    let path = format!("/v3/{}/volumes", server.project);
+    let create = |index: usize| {
+        let body = format!(r#"{{"volume": {{"size": 1, "name": "bench-{index}"}}}}"#);
+        request("POST", &path, &server.token, &body)
+    };
+    closed_loop(server.address, 64, 500, 202, create).await?;
+    let made = closed_loop(server.address, 64, 4_500, 202, create).await?;
+    server.drain().await?;
+    report.line(
+        "creates on etcd, one project, 64 clients",
+        made.per_second,
+        "/s",
+        bound,
+        Target::AtLeast(0.3 * limit),
+    );
+    println!(
+        "    p50 {:.1} ms, p99 {:.1} ms",
+        made.p50.as_secs_f64() * 1e3,
+        made.p99.as_secs_f64() * 1e3
+    );
+    let ids = list_ids(&server).await?;
+    let show = |index: usize| {
+        let path = format!("/v3/{}/volumes/{}", server.project, ids[index % ids.len()]);
+        request("GET", &path, &server.token, "")
+    };
+    closed_loop(server.address, 32, 2_000, 200, show).await?;
+    let shown = closed_loop(server.address, 32, 30_000, 200, show).await?;
+    report.line(
+        "shows on etcd, 32 clients",
+        shown.per_second,
+        "/s",
+        ("none", 0.0),
+        Target::None,
+    );
+    drop(server);
+    let view = etcd::view(&cluster, folder.path(), 100_000).await?;
+    println!(
+        "    a view of 100,000 volumes is loaded in {:.1} s and takes {:.0} bytes for each",
+        view.loaded_in.as_secs_f64(),
+        view.per_volume
+    );
+    report.line(
+        "get by key, view",
+        view.get[0],
+        "ns",
+        ("sled", view.get[1]),
+        Target::None,
+    );
+    report.line(
+        "page of 1,000, view",
+        view.scan[0] / 1e3,
+        "us",
+        ("sled", view.scan[1] / 1e3),
+        Target::None,
+    );
     Ok(())
 }

@@ -3,6 +3,7 @@
 pub mod bare;
 pub mod calls;
 pub mod copies;
+pub mod etcd;
 pub mod http;
 pub mod lists;
 pub mod populate;

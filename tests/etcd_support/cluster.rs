@@ -144,8 +144,6 @@ impl Cluster {
                 "--initial-cluster-state",
                 "new",
             ])
-            // Elections within a fraction of a second.
-            .args(["--heartbeat-interval", "50", "--election-timeout", "500"])
             .args(&self.options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -121,6 +121,34 @@ pub fn create(address: SocketAddr, name: &str) -> Result<String> {
         .to_owned())
 }
 
+/// A service and its supervisor.
+struct Supervised<'p> {
+    place: &'p Place,
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Supervised<'_> {
+    /// Asks for a volume until it is answered 202. A service that ends since a change that was answered as unknown was made is started
+    /// again.
+    fn creates(&mut self, name: &str) -> Result<()> {
+        let limit = Instant::now() + Duration::from_secs(60);
+        while let Err(error) = create(self.address, name) {
+            ensure!(Instant::now() < limit, "{error}: {}", self.place.log());
+            if let Some(status) = self.child.ended()? {
+                ensure!(
+                    status.code() == Some(STORE_FAILED),
+                    "it ended with {status}: {}",
+                    self.place.log()
+                );
+                (self.child, self.address) = self.place.serve()?;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+}
+
 fn names(volumes: &[Value]) -> Vec<&str> {
     let mut names: Vec<&str> = volumes
         .iter()
@@ -157,16 +185,21 @@ fn a_service_on_etcd_creates_attaches_and_deletes_and_survives_kills_of_itself_a
             .any(|volume| volume["id"] == a.as_str() && volume["status"] != "available")
     );
 
+    let mut service = Supervised {
+        place: &place,
+        child: pumice,
+        address,
+    };
     for at in 0..3 {
         cluster.kill(at);
-        create(address, &format!("without {at}")).with_context(|| place.log())?;
+        service.creates(&format!("without {at}"))?;
         cluster.restart(at);
         cluster.wait_ready();
     }
     for at in 0..3 {
         cluster.kill(at);
     }
-    let mut client = Client::connect(address)?;
+    let mut client = Client::connect(service.address)?;
     let refused = client.create("refused")?;
     refused.must_be_unavailable()?;
     // What was read last can be read, and a health check says what is wrong.
@@ -174,30 +207,18 @@ fn a_service_on_etcd_creates_attaches_and_deletes_and_survives_kills_of_itself_a
     ensure!(shown.status == 200, "{}", shown.text());
     let begun = Instant::now();
     client.create("refused")?.must_be_unavailable()?;
-    ensure!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    ensure!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
     for at in 0..3 {
         cluster.restart(at);
     }
     cluster.wait_ready();
-    let limit = Instant::now() + Duration::from_secs(30);
-    let (mut pumice, mut address) = (pumice, address);
-    while create(address, "after").is_err() {
-        ensure!(Instant::now() < limit, "it does not create: {}", place.log());
-        // A change that was answered as unknown was made: it ends, and its supervisor starts it again.
-        if let Some(status) = pumice.ended()? {
-            ensure!(
-                status.code() == Some(STORE_FAILED),
-                "it ended with {status}: {}",
-                place.log()
-            );
-            drop(pumice);
-            (pumice, address) = place.serve()?;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    service.creates("after")?;
+    let (pumice, address) = (service.child, service.address);
     let volumes = at_rest(address)?;
     let mut found = names(&volumes);
     found.retain(|name| *name != "refused");
+    // What was answered as unknown was asked for again.
+    found.dedup();
     ensure!(
         found == ["a", "after", "c", "d", "without 0", "without 1", "without 2"],
         "{found:?}"
