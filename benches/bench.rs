@@ -395,7 +395,7 @@ async fn on_etcd(report: &mut Report) -> Result<()> {
         made.per_second,
         "/s",
         bound,
-        Target::AtLeast(0.3 * limit),
+        Target::AtLeast((0.3 * limit).round()),
     );
     println!(
         "    p50 {:.1} ms, p99 {:.1} ms",

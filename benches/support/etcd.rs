@@ -31,9 +31,16 @@ impl Derivation for Rows {
     }
 }
 
-async fn open(cluster: &Cluster, node: &str, derivation: Arc<dyn Derivation>) -> Result<EtcdStore> {
+/// A node of a store of its own, or of a common one.
+async fn open(
+    cluster: &Cluster,
+    store: &str,
+    node: &str,
+    derivation: Arc<dyn Derivation>,
+) -> Result<EtcdStore> {
     let options = EtcdOptions {
         endpoints: cluster.endpoints(),
+        prefix: format!("/{store}/"),
         node: node.to_owned(),
         ..EtcdOptions::default()
     };
@@ -44,7 +51,15 @@ async fn open(cluster: &Cluster, node: &str, derivation: Arc<dyn Derivation>) ->
 pub async fn conditional_puts(cluster: &Cluster, count: usize) -> Result<f64> {
     let mut clients = Vec::new();
     for client in 0..CLIENTS {
-        clients.push(open(cluster, &format!("client-{client}"), Arc::new(NothingDerived)).await?);
+        clients.push(
+            open(
+                cluster,
+                "puts",
+                &format!("client-{client}"),
+                Arc::new(NothingDerived),
+            )
+            .await?,
+        );
     }
     let started = Instant::now();
     let each = count / CLIENTS;
@@ -73,7 +88,7 @@ pub async fn conditional_puts(cluster: &Cluster, count: usize) -> Result<f64> {
 
 /// Commits per second, each as large as a create, of one node with so many at once.
 pub async fn commits(cluster: &Cluster, at_once: usize, count: usize) -> Result<f64> {
-    let store = open(cluster, &format!("node-{at_once}"), Arc::new(Rows)).await?;
+    let store = open(cluster, &format!("commits-{at_once}"), "node", Arc::new(Rows)).await?;
     bare::commits(Arc::new(store), at_once, count).await
 }
 
@@ -91,7 +106,7 @@ pub struct View {
 /// Measures a view of so many volumes.
 pub async fn view(cluster: &Cluster, folder: &Path, count: usize) -> Result<View> {
     let sled: Arc<dyn Store> = Arc::new(SledStore::open(&folder.join("sled"), &SledOptions::default())?);
-    let filled = open(cluster, "filler", Arc::new(IndexRows)).await?;
+    let filled = open(cluster, "view", "filler", Arc::new(IndexRows)).await?;
     let etcd: Arc<dyn Store> = Arc::new(filled);
     for store in [&sled, &etcd] {
         let catalog = Catalog::open(Arc::clone(store)).await?;
@@ -118,7 +133,7 @@ pub async fn view(cluster: &Cluster, folder: &Path, count: usize) -> Result<View
     }
     drop(etcd);
     let (before, begun) = (resident()?, Instant::now());
-    let etcd: Arc<dyn Store> = Arc::new(open(cluster, "reader", Arc::new(IndexRows)).await?);
+    let etcd: Arc<dyn Store> = Arc::new(open(cluster, "view", "reader", Arc::new(IndexRows)).await?);
     let loaded_in = begun.elapsed();
     let per_volume = (resident()? - before) / count as f64;
     let mut measured = View {

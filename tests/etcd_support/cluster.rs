@@ -4,7 +4,8 @@
 #![allow(
     dead_code,
     clippy::allow_attributes,
-    reason = "each test file uses a part of it"
+    clippy::unwrap_used,
+    reason = "each test file, and the benchmark, uses a part of it"
 )]
 
 use std::net::TcpListener;
