@@ -43,6 +43,7 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<api::CopyProgress>();
     visitor.message::<api::RunOnce>();
     visitor.message::<api::KeepAnswer>();
+    visitor.message::<api::OperationEnded>();
 
     visitor.message::<quota::CheckQuota>();
     visitor.message::<quota::UpdateQuotaSet>();

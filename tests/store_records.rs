@@ -352,6 +352,15 @@ fn operations_of_later_verbs_keep_their_form() {
         copy: VolumeId(id(9)),
     };
     check_first("retype_volume", 2, &next_stage(&operation, &retypes).unwrap());
+    let owned = Operation {
+        owner: Some(NodeIncarnation {
+            node: "c1".to_owned(),
+            boot: 3,
+            random: 0x0123_4567_89ab_cdef,
+        }),
+        ..operation
+    };
+    check_first("owned", 3, &owned);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::auth::{Strategy, User};
 use super::backend::{Backend, Driver, LvmType, Target};
 use super::node::Role;
 use super::reading::Notes;
+use super::store::Engine;
 use super::units::{ByteSize, Duration};
 use super::{Config, keystone, scheduler};
 use crate::model::bounds::{CHARACTERS, PLACE};
@@ -192,6 +193,10 @@ fn cors(config: &Config, notes: &mut Notes) {
 
 fn notifications(config: &Config, notes: &mut Notes) {
     let of = &config.notifications;
+    if !of.sinks.is_empty() && config.node.has(Role::Control) && !config.transport.join.is_empty() {
+        let problem = "cannot be given with transport.join: several control nodes do not keep notifications in order yet";
+        notes.invalid(&["notifications.sinks"], problem);
+    }
     for (index, sink) in of.sinks.iter().enumerate() {
         if !SINKS.contains(&sink.as_str()) || of.sinks[..index].contains(sink) {
             let problem =
@@ -271,9 +276,12 @@ fn transport(config: &Config, notes: &mut Notes) {
         let problem = "is empty, but this node has no control role: name a control node's transport.listen";
         notes.invalid(&["transport.join", "node.roles"], problem);
     }
-    if control && !transport.join.is_empty() {
-        let problem = "is for nodes without the control role; several control nodes are not there yet";
-        notes.invalid(&["transport.join", "node.roles"], problem);
+    if control && !transport.join.is_empty() && config.store.engine == Engine::Sled {
+        let problem = "names other control nodes, which cannot share a store of engine \"sled\"";
+        notes.invalid(&["transport.join", "store.engine"], problem);
+    } else if control && !transport.join.is_empty() && !transport.has_tls() {
+        let problem = "names other control nodes, which know each other by their certificates only";
+        notes.invalid(&["transport.join", "transport.certificate"], problem);
     }
     if (1..16).contains(&transport.secret.reveal().len()) {
         let problem = "must have at least 16 characters, or be empty";

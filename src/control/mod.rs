@@ -4,6 +4,7 @@
 //! It does not depend on verbs. The Api actor owns one [`Control`], and passes it to the verbs that it runs.
 
 pub mod bounds;
+pub mod control_nodes;
 pub mod decisions;
 pub mod finished;
 pub mod lookup;
@@ -16,6 +17,7 @@ pub mod quota_texts;
 
 use std::collections::BTreeMap;
 
+pub use self::control_nodes::ControlNodes;
 pub use self::finished::{Advance, Finished, FinishedOperations};
 pub(crate) use self::lookup::retry_on_conflict;
 pub use self::lookup::{Interrupt, TRIES, try_again, try_again_in};
@@ -39,6 +41,8 @@ pub struct Control {
     pub router: Router,
     /// The ended operations.
     pub finished: FinishedOperations,
+    /// The control nodes that share the store.
+    pub nodes: ControlNodes,
     /// The options.
     pub options: Options,
 }

@@ -2,6 +2,7 @@
 //! ([`crate::verbs`]).
 
 mod manage;
+mod operation_ended;
 mod reports;
 mod run_once;
 
@@ -12,12 +13,13 @@ use serde::{Deserialize, Serialize};
 use super::topic;
 
 pub use manage::*;
+pub use operation_ended::*;
 pub use reports::*;
 pub use run_once::*;
 
 topic!(
     /// The Api actor.
-    ApiTopic = "api", versions 1..=7
+    ApiTopic = "api", versions 1..=8
 );
 
 /// A change of metadata.

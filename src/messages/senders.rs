@@ -100,6 +100,7 @@ fn rows() -> Vec<Row> {
         control::<api::CancelOperation>(),
         control::<api::RunOnce>(),
         control::<api::KeepAnswer>(),
+        control::<api::OperationEnded>(),
         control::<quota::CheckQuota>(),
         control::<quota::UpdateQuotaSet>(),
         control::<quota::DeleteQuotaSet>(),

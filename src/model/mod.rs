@@ -7,6 +7,7 @@ pub mod attachment;
 pub mod bounds;
 pub mod capability;
 pub mod context;
+pub mod control_node;
 pub mod error;
 pub mod extra_specs_ops;
 pub mod host;
@@ -37,6 +38,7 @@ pub mod volume_type;
 
 pub use attachment::{AttachMode, Attachment, AttachmentStatus, ConnectionInfo, Connector};
 pub use context::Context;
+pub use control_node::NodeIncarnation;
 pub use error::{Error, ErrorKind, Result};
 pub use host::{BackendName, PoolName};
 pub use id::{

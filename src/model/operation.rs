@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::quota::Deltas;
 use super::volume::{Volume, VolumeStatus};
 use super::{
-    AttachmentId, BackendName, OperationId, PoolName, ProjectId, SnapshotId, Timestamp, UserId, VolumeId,
+    AttachmentId, BackendName, NodeIncarnation, OperationId, PoolName, ProjectId, SnapshotId, Timestamp,
+    UserId, VolumeId,
 };
 
 /// The subject of an operation. It may be deleted before its operation has ended. Variants are only appended, since
@@ -58,7 +59,7 @@ pub struct StepRecord {
     pub outcome: StepOutcome,
 }
 
-/// A journal entry (stored version 2).
+/// A journal entry (stored version 3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
     /// Its id, which is part of commands and reports.
@@ -98,6 +99,8 @@ pub struct Operation {
     pub created_at: Timestamp,
     /// When it times out and ends with an error.
     pub deadline: Timestamp,
+    /// The run of a control node that sends its commands; `None` if control nodes do not share the store.
+    pub owner: Option<NodeIncarnation>,
 }
 
 impl Operation {
@@ -132,6 +135,7 @@ impl Operation {
             steps: Vec::new(),
             created_at,
             deadline,
+            owner: None,
         }
     }
 

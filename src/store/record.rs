@@ -17,6 +17,7 @@
 
 mod identity_v1;
 pub mod operation_v1;
+mod operation_v2;
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,9 @@ use serde::{Deserialize, Serialize};
 
 use self::identity_v1::{ProjectV1, RoleAssignmentV1, UserV1};
 use self::operation_v1::OperationV1;
+use self::operation_v2::OperationV2;
 use super::{MAX_VALUE, StoreError};
+use crate::model::control_node::{ControlNode, ControlNodeBeat};
 use crate::model::idempotency::IdempotentRequest;
 use crate::model::identity::{
     ApplicationCredential, PendingCleanup, Project, RevokedToken, Role, RoleAssignment, Token,
@@ -271,6 +274,8 @@ records! {
     25 "pending cleanup" PendingCleanup, version 1;
     26 "notification" Notification, version 1;
     27 "idempotent request" IdempotentRequest, version 1;
+    28 "control node" ControlNode, version 1;
+    29 "control node beat" ControlNodeBeat, version 1;
 }
 
 records! {
@@ -281,12 +286,13 @@ records! {
 
 impl Record for Operation {
     const KIND: u8 = 4;
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
     const NAME: &'static str = "operation";
 
     fn upgrade(version: u8, bytes: &[u8]) -> Result<Self, RecordError> {
         match version {
             1 => read::<OperationV1>(Self::NAME, bytes)?.upgrade(),
+            2 => read::<OperationV2>(Self::NAME, bytes).map(Self::from),
             _ => Err(RecordError::NeverWas {
                 name: Self::NAME,
                 version,

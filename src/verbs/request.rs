@@ -232,6 +232,7 @@ impl BeginContext<'_> {
             request_id: self.context.request_id.clone(),
             pool: volume.host.clone(),
             previous_status: Some(volume.status).filter(|status| *status != VolumeStatus::Creating),
+            owner: self.control.nodes.own().cloned(),
             ..Operation::new(E::NAME, subject, volume, now, deadline)
         })
     }

@@ -144,6 +144,7 @@ impl House {
             scheduler: router.any::<SchedulerTopic>(),
             router: router.clone(),
             finished: api::FinishedOperations::default(),
+            nodes: api::ControlNodes::alone(),
             options: api::Options::default(),
         };
         router.register(api::endpoint(api_control).start());

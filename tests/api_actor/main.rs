@@ -9,6 +9,7 @@ mod cancel;
 mod change;
 mod conflicts;
 mod connect;
+mod control_nodes;
 mod create;
 mod delete;
 mod extend;

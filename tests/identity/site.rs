@@ -184,6 +184,7 @@ pub fn api(catalog: &Catalog) -> Handle<ApiTopic> {
         scheduler: router.any(),
         router: router.clone(),
         finished: FinishedOperations::new(),
+        nodes: pumice::actors::api::ControlNodes::alone(),
         options: Options::default(),
     };
     router.register(endpoint(control).start());

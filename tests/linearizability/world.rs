@@ -53,6 +53,7 @@ impl World {
             scheduler: router.any(),
             router: router.clone(),
             finished: FinishedOperations::new(),
+            nodes: pumice::actors::api::ControlNodes::alone(),
             options: api::Options::default(),
         };
         let registry = registry::endpoint(catalog.clone(), liveness, registry::Options::default());

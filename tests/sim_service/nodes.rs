@@ -187,6 +187,7 @@ pub async fn control(world: Rc<World>) -> turmoil::Result {
         scheduler: router.any(),
         router: router.clone(),
         finished: FinishedOperations::new(),
+        nodes: pumice::actors::api::ControlNodes::alone(),
         options: api_options(&world.plan),
     };
     router.register(registry::endpoint(catalog.clone(), liveness, registry_options).start());

@@ -22,7 +22,7 @@ impl ApiActor {
         loop {
             let page = self.catalog.operations(after, BATCH).await?;
             for operation in &page.records {
-                if operation.is_on(&message.backend) {
+                if operation.is_on(&message.backend) && self.nodes.run_here(operation) {
                     self.look_soon(operation);
                     count += 1;
                 }

@@ -45,7 +45,9 @@ impl ApiActor {
             ))
             .into());
         }
-        let cancelled = open.cancelled(Timestamp::now(), self.options.cancel_grace);
+        let mut cancelled = open.cancelled(Timestamp::now(), self.options.cancel_grace);
+        // It is cancelled from here.
+        cancelled.owner = self.nodes.own().cloned();
         let mut changes = self.catalog.change();
         changes.update(&open, &cancelled);
         changes.commit().await?;

@@ -11,6 +11,7 @@
 //! | `report` | handles the outcome of a stage: the verb decides, one commit, then the next stage or the answer |
 //! | `runner`, `timers`, `lanes` | when each open operation is processed, and how many at once |
 //! | `operations` | the processing of an open operation |
+//! | `take_over` | operations of control nodes that have ended, and the ends of operations on others |
 //! | `waiters` | requests that wait for the end of an operation |
 //! | `cancel_operation` | cancelling an operation |
 //! | `backend_started`, `list_backend_volumes`, `list_manageable`, `compare_storage` | messages to and from backends |
@@ -31,6 +32,7 @@ mod report;
 mod requests;
 mod run_once;
 mod runner;
+mod take_over;
 mod timers;
 mod waiters;
 
@@ -39,13 +41,13 @@ use std::rc::Rc;
 
 use self::timers::Timers;
 use self::waiters::Waiters;
-pub use crate::control::{Advance, Control, Deadlines, Finished, FinishedOperations, Options};
+pub use crate::control::{Advance, Control, ControlNodes, Deadlines, Finished, FinishedOperations, Options};
 use crate::flow::{Observer, Unobserved};
 use crate::messages::Message;
 use crate::messages::api::{
     ApiTopic, BackendStarted, CancelOperation, CompareStorage, ConfirmOrphans, CopyProgress, KeepAnswer,
-    ListBackendVolumes, ListBackendVolumesPage, ListManageableSnapshots, ListManageableVolumes, Progress,
-    Report, RunOnce,
+    ListBackendVolumes, ListBackendVolumesPage, ListManageableSnapshots, ListManageableVolumes,
+    OperationEnded, Progress, Report, RunOnce,
 };
 use crate::model::{Context, Error};
 use crate::transport::serve::EndpointBuilder;
@@ -93,6 +95,7 @@ impl Actor for ApiActor {
         started.spawn(Rc::clone(&self).forget_idempotency_keys());
         started.spawn(Rc::clone(&self).find_forgotten_operations());
         started.spawn(Rc::clone(&self).forget_quota_of_gone_types());
+        started.spawn(Rc::clone(&self).take_over_operations());
         started.spawn(self.run_operations());
     }
 }
@@ -113,9 +116,13 @@ pub fn endpoint(control: Control) -> EndpointBuilder<ApiActor> {
         }
     }
     let bound = control.options.mailbox_bound;
-    let mut serving = Serving(Some(own_messages(EndpointBuilder::new(None, bound, move || {
-        Rc::new(ApiActor::new(control.clone()))
-    }))));
+    // One that shares the store is reachable beside others.
+    let server = control.nodes.own().map(|own| own.node.clone());
+    let mut serving = Serving(Some(own_messages(EndpointBuilder::new(
+        server,
+        bound,
+        move || Rc::new(ApiActor::new(control.clone())),
+    ))));
     every_request(&mut serving);
     serving.0.expect("an endpoint that is taken is put back")
 }
@@ -153,4 +160,5 @@ serves! {
     CopyProgress => copy_progress,
     RunOnce => run_once,
     KeepAnswer => keep_answer,
+    OperationEnded => operation_ended,
 }

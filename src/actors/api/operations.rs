@@ -46,6 +46,11 @@ impl ApiActor {
             self.is_not_in_the_journal(id);
             return Ok(());
         };
+        if !self.nodes.run_here(&operation) {
+            // Another node has committed its last stage, or taken it over.
+            self.timers.cancel(id);
+            return Ok(());
+        }
         if self.left(&operation).is_zero() {
             warn!(operation = %id, volume = ?operation.volume_id, verb = operation.verb, "operation timed out");
             return self.time_out(&operation).await;
@@ -252,6 +257,7 @@ impl ApiActor {
     pub(super) fn has_ended(&self, operation: &Operation, answer: &Result<Answer>) {
         self.timers.cancel(operation.id);
         self.waiters.wake(operation.id, answer);
+        self.publish_end(operation, answer);
         let mut operation = operation.clone();
         let steps = self.finished.take_steps(operation.id);
         operation.steps.splice(0..0, steps);

@@ -188,6 +188,7 @@ impl ApiActor {
             next.steps.extend(self.finished.live_steps(operation.id));
             next.steps.extend_from_slice(steps);
             next.steps = last_steps(std::mem::take(&mut next.steps));
+            next.owner = self.nodes.own().cloned();
             changes.update(operation, next);
         } else {
             changes.delete(operation);

@@ -138,7 +138,7 @@ impl ApiActor {
     /// Sets a timer for an operation of the journal if it has none; true if it had none.
     fn drive_unless_driven(&self, operation: &Stored<Operation>, now: Instant) -> bool {
         // An operation that was begun since the start has a timer already.
-        if self.timers.get(operation.id).is_some() {
+        if self.timers.get(operation.id).is_some() || !self.nodes.run_here(operation) {
             return false;
         }
         // The scheduler has no report of any backend yet, and would answer that there is none.

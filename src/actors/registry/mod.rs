@@ -4,6 +4,7 @@
 //! disabled must survive one: these are written to the catalog when they change. Readers that cannot wait for an actor
 //! read [`Liveness`].
 
+pub mod control_nodes;
 mod liveness;
 
 use std::rc::Rc;

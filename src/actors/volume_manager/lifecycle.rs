@@ -70,8 +70,11 @@ async fn keep_ready(manager: &VolumeManager, context: &Context, exports: &Export
                 backend: state.backend.clone(),
                 at: Timestamp::now(),
             };
-            if let Err(error) = manager.api.cast(context, started).await {
-                tracing::warn!(%error, "the start of this backend could not be reported to the control node, which repeats commands anyway");
+            // Each control node repeats the commands of its own operations.
+            if manager.api.fanout(context, started).await == 0 {
+                tracing::warn!(
+                    "the start of this backend could not be reported to any control node; they repeat commands anyway"
+                );
             }
         }
         // Never closed: the sender is in the state.

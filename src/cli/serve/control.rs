@@ -12,6 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 
 use super::BoxError;
+use super::control_nodes::Membership;
 use super::exports::Exports;
 use super::store::{self, Opened};
 use super::{keystone, lists, notifications, policy, tls};
@@ -56,6 +57,7 @@ pub struct Control {
     readiness: Readiness,
     admission: AdmissionQueues,
     exports: Exports,
+    membership: Membership,
     health: watch::Receiver<Health>,
 }
 
@@ -64,11 +66,17 @@ impl Control {
     pub async fn start(config: &Config, data_dir: &Path, router: &Router) -> Result<Self, BoxError> {
         let Opened { store, health } = store::open(config, data_dir).await?;
         let catalog = Catalog::open(Arc::clone(&store)).await?;
+        let Membership { catalog, nodes } = Membership::join(config, data_dir, catalog, router).await?;
         let catalog = lists::tables(config, catalog);
         let catalog = notifications::outbox(config, catalog).await?;
         let notifier = notifications::start(config, &catalog, router)?;
         let arbiter = Arbiter::new();
-        let insight = start_actors(config, &catalog, router, &arbiter)?;
+        let membership = Membership {
+            catalog: catalog.clone(),
+            nodes,
+        };
+        let insight = start_actors(config, &membership, router, &arbiter)?;
+        membership.watch(&arbiter.handle());
         let relaying = Arbiter::new();
         router.register(relay::endpoint(router.clone()).start_on(&relaying.handle()));
         let readiness = Readiness::starting();
@@ -120,19 +128,28 @@ impl Control {
             readiness,
             admission,
             exports: Exports::start(store, config, data_dir)?,
+            membership,
             health,
         })
     }
 
+    /// Returns the reason once another node has taken this one's place: it can change nothing any more.
+    pub async fn fenced(&self) -> String {
+        let why = self.membership.nodes.fenced().await;
+        self.readiness.unready(why.clone());
+        why
+    }
+
     /// Returns the reason once the store accepts no more commits. Then the process must stop: the state of the disk is known only
     /// after the store is opened again.
-    pub async fn failed(&mut self) -> String {
+    pub async fn failed(&self) -> String {
+        let mut health = self.health.clone();
         loop {
-            if let Health::Broken(why) = &*self.health.borrow_and_update() {
+            if let Health::Broken(why) = &*health.borrow_and_update() {
                 self.readiness.unready(format!("the store failed: {why}"));
                 return why.clone();
             }
-            if self.health.changed().await.is_err() {
+            if health.changed().await.is_err() {
                 return "its writer ended".to_owned();
             }
         }
@@ -154,6 +171,7 @@ impl Control {
 
     /// Stops the remaining parts, with an export of the store.
     pub async fn end(self) {
+        self.membership.leave().await;
         self.arbiter.stop();
         self.relay.stop();
         if let Some(notifier) = &self.notifier {
@@ -197,7 +215,7 @@ fn connection_limits(config: &Config) -> ConnectionLimits {
 
 fn start_actors(
     config: &Config,
-    catalog: &Catalog,
+    Membership { catalog, nodes }: &Membership,
     router: &Router,
     arbiter: &Arbiter,
 ) -> Result<Insight, BoxError> {
@@ -243,6 +261,7 @@ fn start_actors(
         scheduler: router.any::<SchedulerTopic>(),
         router: router.clone(),
         finished: insight.operations.clone(),
+        nodes: nodes.clone(),
         options: api_options(config),
     };
     let on = &arbiter.handle();

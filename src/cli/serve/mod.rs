@@ -8,6 +8,7 @@
 //! in the journal and continue after the next start), then the actors, the target daemons, the store.
 
 pub(in crate::cli) mod control;
+mod control_nodes;
 pub(in crate::cli) mod exports;
 pub(in crate::cli) mod keystone;
 mod lists;
@@ -82,7 +83,7 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
         volume::Owned::new()
     };
     let router = Router::with_boot(&node_name(&config), boot_number(&data_dir)?);
-    let mut control = if has_control {
+    let control = if has_control {
         Some(control::Control::start(&config, &data_dir, &router).await?)
     } else {
         None
@@ -117,13 +118,17 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
             tracing::info!(signal = why, "stopping");
             ExitCode::SUCCESS
         }
-        why = store_failed(control.as_mut()) => {
+        why = store_failed(control.as_ref()) => {
             tracing::error!(
                 why,
                 exit_code = EXIT_STORE_FAILED,
                 "stopping, for the store cannot be written to. What was acknowledged is kept: see to the disk, then start again"
             );
             ExitCode::from(EXIT_STORE_FAILED)
+        }
+        why = fenced(control.as_ref()) => {
+            tracing::error!(why, exit_code = EXIT_SUPERSEDED, "stopping, for another control node has taken this one's place");
+            ExitCode::from(EXIT_SUPERSEDED)
         }
         why = data_dir_is_anothers(Arc::clone(&owner)) => {
             tracing::error!(why, exit_code = EXIT_SUPERSEDED, "leaving at once, for another process has taken this one's place");
@@ -162,9 +167,17 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
 }
 
 /// Returns when the store has failed; never without a store.
-async fn store_failed(control: Option<&mut control::Control>) -> String {
+async fn store_failed(control: Option<&control::Control>) -> String {
     match control {
         Some(control) => control.failed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Returns when another control node has taken this one's place; never on a store that is not shared.
+async fn fenced(control: Option<&control::Control>) -> String {
+    match control {
+        Some(control) => control.fenced().await,
         None => std::future::pending().await,
     }
 }

@@ -63,8 +63,10 @@ impl Changes {
     /// # Errors
     /// [`CommitError::Conflict`] if something changed since it was read, `OverCeiling` if a limit would be exceeded.
     #[track_caller]
-    pub fn commit(self) -> impl Future<Output = Result<Revision, CommitError>> + Send {
+    pub fn commit(mut self) -> impl Future<Output = Result<Revision, CommitError>> + Send {
         let place = Location::caller();
+        let fence = self.catalog.fence.clone();
+        self.require_fence(fence.as_ref());
         let verb = self.verb;
         let reached = move |when: &str| {
             point(|| format!("commit {verb} {}:{} {when}", place.file(), place.line()));

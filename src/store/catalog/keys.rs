@@ -39,6 +39,7 @@
 //! | `Ig` | user | how often all tokens of a user were revoked |
 //! | `Iv`, `iy` | user, audit id; expires_at, user, audit id | revoked tokens |
 //! | `K.`, `kx` | project, hash; expires_at, project, hash | answered requests with an idempotency key |
+//! | `C.`, `Cb` | name | control nodes that share the store; how often each has said that it runs |
 //! | `F.` | | the layout's own version |
 
 use uuid::Uuid;
@@ -115,6 +116,8 @@ tables! {
     REVOKED_TOKEN_BY_EXPIRY = b"iy";
     IDEMPOTENT_REQUEST = b"K.";
     IDEMPOTENT_REQUEST_BY_EXPIRY = b"kx";
+    CONTROL_NODE = b"C.";
+    CONTROL_NODE_BEAT = b"Cb";
     LAYOUT = b"F.";
 }
 

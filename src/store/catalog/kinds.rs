@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::keys::{self, Table, key, last_id};
+use crate::model::control_node::{ControlNode, ControlNodeBeat};
 use crate::model::idempotency::IdempotentRequest;
 use crate::model::{
     ApplicationCredential, Attachment, Notification, Operation, OperationId, PendingCleanup, Project,
@@ -93,6 +94,8 @@ pub(super) async fn every_kind(visitor: &mut impl KindVisitor) -> Result<(), Sto
     visitor.kind::<RoleAssignment>().await?;
     visitor.kind::<PendingCleanup>().await?;
     visitor.kind::<IdempotentRequest>().await?;
+    visitor.kind::<ControlNode>().await?;
+    visitor.kind::<ControlNodeBeat>().await?;
     visitor.kind::<Layout>().await
 }
 
@@ -113,5 +116,7 @@ without_index! {
     Limit: PROJECT_LIMIT CLASS_LIMIT;
     Service: SERVICE;
     PendingCleanup: PENDING_CLEANUP;
+    ControlNode: CONTROL_NODE;
+    ControlNodeBeat: CONTROL_NODE_BEAT;
     Layout: LAYOUT;
 }

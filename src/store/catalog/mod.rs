@@ -29,6 +29,7 @@
 mod attachments;
 mod changes;
 mod columns;
+mod control_nodes;
 mod filter;
 mod former_tokens;
 mod idempotency;
@@ -79,6 +80,7 @@ use crate::model::volume_type::DEFAULT_TYPE_NAME;
 use crate::model::{Timestamp, VolumeType, VolumeTypeId};
 
 pub use changes::{Changes, Indexed};
+pub use control_nodes::Fence;
 pub use identity::IdentityKind;
 pub use index_rows::IndexRows;
 pub use list::rows_at_most;
@@ -118,6 +120,8 @@ pub struct Catalog {
     /// The outbox of notifications, if there is a sink.
     outbox: Option<Arc<Outbox>>,
     tables: Arc<Tables>,
+    /// What each commit requires, if other control nodes share the store.
+    fence: Option<Fence>,
 }
 
 impl Catalog {
@@ -130,6 +134,7 @@ impl Catalog {
             store,
             outbox: None,
             tables: Arc::default(),
+            fence: None,
         };
         let layout_key = keys::key(keys::LAYOUT).end();
         match catalog.record::<Layout>(&layout_key).await? {

@@ -167,6 +167,7 @@ impl OperationV1 {
             steps: self.steps,
             created_at: self.created_at,
             deadline: self.deadline,
+            owner: None,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pumice::actors::api::{ApiActor, Control, FinishedOperations, Options, endpoint};
+use pumice::actors::api::{ApiActor, Control, ControlNodes, FinishedOperations, Options, endpoint};
 use pumice::flow::Observer;
 use pumice::messages::api::{ApiTopic, Report};
 use pumice::messages::{Call, Message};
@@ -30,6 +30,7 @@ pub struct World {
     pub script: Shared,
     pub finished: FinishedOperations,
     pub options: Options,
+    pub nodes: ControlNodes,
 }
 
 impl World {
@@ -73,6 +74,7 @@ impl World {
             router,
             script,
             options,
+            nodes: ControlNodes::alone(),
         };
         world.start_quota();
         world.start_scheduler();
@@ -88,6 +90,7 @@ impl World {
             router: self.router.clone(),
             finished: self.finished.clone(),
             options: self.options.clone(),
+            nodes: self.nodes.clone(),
         }
     }
 

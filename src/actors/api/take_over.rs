@@ -1,0 +1,145 @@
+//! Taking over the operations of control nodes that have ended, and news of operations that ended on other control nodes.
+//!
+//! An operation is taken over by a commit that writes its new owner, so a former owner that is only slow finds it changed: its own
+//! commits are refused, and it stops sending its commands when it reads it again. Several nodes may try at once; one of the
+//! commits succeeds.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::ApiActor;
+use crate::messages::api::OperationEnded;
+use crate::model::control_node::ControlNodeState;
+use crate::model::{Context, NodeIncarnation, Operation, Result};
+use crate::store::CommitError;
+use crate::store::catalog::Stored;
+use crate::verbs::Answer;
+use crate::verbs::command::context_of;
+
+/// The number of operations per read.
+const PAGE: usize = 256;
+
+impl ApiActor {
+    /// Runs as long as the actor does; ends at once if no others share the store.
+    pub(super) async fn take_over_operations(self: Rc<Self>) {
+        let Some(mut changes) = self.nodes.changes() else {
+            return;
+        };
+        loop {
+            changes.mark_unchanged();
+            if let Err(error) = self.take_over_orphans().await {
+                warn!(
+                    error = error.for_operator(),
+                    "operations of other control nodes cannot be read"
+                );
+            }
+            tokio::select! {
+                biased;
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(self.options.journal_interval) => {}
+            }
+        }
+    }
+
+    /// Takes over each operation whose owner has ended.
+    async fn take_over_orphans(&self) -> Result<()> {
+        let (mut after, mut count) = (None, 0_usize);
+        // Read once: one that ends meanwhile is a change of its own.
+        let mut has_ended = HashMap::new();
+        loop {
+            let page = self.catalog.operations(after, PAGE).await?;
+            for operation in &page.records {
+                if self.nodes.run_here(operation) {
+                    continue;
+                }
+                let owner = &operation.owner;
+                let is_orphan = match has_ended.get(owner) {
+                    Some(known) => *known,
+                    None => {
+                        let read = self.has_ended_its_run(owner.as_ref()).await?;
+                        has_ended.insert(owner.clone(), read);
+                        read
+                    }
+                };
+                if is_orphan && self.take_over(operation).await? {
+                    count += 1;
+                }
+            }
+            if page.next.is_none() {
+                break;
+            }
+            after = page.next;
+        }
+        if count > 0 {
+            info!(
+                count,
+                "operations of control nodes that have ended were taken over"
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether an owner certainly commits nothing any more.
+    async fn has_ended_its_run(&self, owner: Option<&NodeIncarnation>) -> Result<bool> {
+        let Some(owner) = owner else {
+            // From before the store was shared.
+            return Ok(true);
+        };
+        let node = self.catalog.control_node(&owner.node).await?;
+        Ok(node.is_none_or(|node| node.incarnation != *owner || node.state != ControlNodeState::Up))
+    }
+
+    /// False if another node was faster, or the operation has ended.
+    async fn take_over(&self, operation: &Stored<Operation>) -> Result<bool> {
+        let taken = Operation {
+            owner: self.nodes.own().cloned(),
+            ..operation.record.clone()
+        };
+        let mut changes = self.catalog.change();
+        changes.update(operation, &taken);
+        match changes.commit().await {
+            Ok(_) => {
+                debug!(operation = %operation.id, from = ?operation.owner, "an operation was taken over");
+                self.set_timer(&taken, Instant::now(), 0);
+                Ok(true)
+            }
+            Err(CommitError::Conflict(_)) => Ok(false),
+            Err(error) => Err(error.for_client("taking an operation over")),
+        }
+    }
+
+    /// Tells other control nodes of the end of an operation. If the message is lost, a request that waits there is answered with
+    /// 503 when its time is over, and finds the operation ended when it is repeated.
+    pub(super) fn publish_end(&self, operation: &Operation, answer: &Result<Answer>) {
+        if self.nodes.own().is_none() {
+            return;
+        }
+        let ended = OperationEnded {
+            operation: operation.id,
+            answer: answer.clone().map(|answer| match answer {
+                Answer::Done => None,
+                Answer::Connected(info) => Some(info),
+            }),
+        };
+        let (router, context) = (self.router.clone(), context_of(operation));
+        tokio::task::spawn_local(async move { router.any().fanout(&context, ended).await });
+    }
+
+    /// Serves [`OperationEnded`].
+    #[expect(clippy::unused_async, reason = "the actor's methods have one shape")]
+    pub(super) async fn operation_ended(
+        self: Rc<Self>,
+        _context: Context,
+        ended: OperationEnded,
+    ) -> Result<()> {
+        let answer = ended
+            .answer
+            .map(|info| info.map_or(Answer::Done, Answer::Connected));
+        self.timers.cancel(ended.operation);
+        self.waiters.wake(ended.operation, &answer);
+        Ok(())
+    }
+}

@@ -1,0 +1,219 @@
+//! Several control nodes on one etcd, as processes, with a volume node that has joined them all: any of them is killed, or stands still.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "the program under test is killed, not waited for"
+)]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::child::{Child, PROGRAM, own_address};
+use super::client::Client;
+use super::cluster::Cluster;
+use super::service::{at_rest, create, on_etcd};
+
+/// `EX_TEMPFAIL`, see `cli::serve`.
+const SUPERSEDED: i32 = 75;
+/// An operation of a control node that was killed is taken over in that time: the silence, and the commits.
+const TAKEN_OVER: Duration = Duration::from_secs(10);
+
+/// A process with its configuration.
+struct Node {
+    folder: PathBuf,
+    transport: SocketAddr,
+    running: Option<(Child, SocketAddr)>,
+}
+
+impl Node {
+    fn new(root: &std::path::Path, name: &str, join: &[SocketAddr], rest: &str) -> Result<Self> {
+        let node = Self {
+            folder: root.join(name),
+            transport: own_address()?,
+            running: None,
+        };
+        std::fs::create_dir_all(&node.folder)?;
+        let join: Vec<String> = join.iter().map(SocketAddr::to_string).collect();
+        let tls = node.path("tls");
+        let file = |name: &str| tls.join(name).display().to_string();
+        let text = format!(
+            "[node]\nhost = \"{name}\"\n{rest}\n[auth]\nstrategy = \"noauth\"\n[service]\nreport_interval = \"1s\"\n\
+             [transport]\nlisten = \"{}\"\njoin = {join:?}\ncertificate = {:?}\nkey = {:?}\nca = {:?}\n\
+             [quota]\nvolumes = -1\ngigabytes = -1\n",
+            node.transport,
+            file("node.pem"),
+            file("node.key"),
+            file("ca.pem"),
+        );
+        std::fs::write(node.folder.join("pumice.toml"), text)?;
+        Ok(node)
+    }
+
+    /// Its certificate of an authority.
+    fn certified(self, root: &std::path::Path, rest: &[&str]) -> Result<Self> {
+        let (tls, name) = (
+            self.path("tls"),
+            self.folder.file_name().context("a name")?.to_owned(),
+        );
+        let mut words = vec!["issue", "--host", name.to_str().context("a name")?];
+        words.extend(rest);
+        words.extend(["--out", tls.to_str().context("a path")?]);
+        authority(root, &words)?;
+        Ok(self)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn serve(&mut self) -> Result<SocketAddr> {
+        let config = self.path("pumice.toml");
+        let started = Child::serving(
+            Command::new(PROGRAM),
+            &config,
+            &self.path("data"),
+            &self.path("log"),
+        )?;
+        let address = started.1;
+        self.running = Some(started);
+        Ok(address)
+    }
+
+    fn kill(&mut self) -> Result<()> {
+        match self.running.take() {
+            Some((child, _)) => child.kill(),
+            None => Ok(()),
+        }
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+        let (child, _) = self.running.as_ref().context("it does not run")?;
+        let pid = rustix::process::Pid::from_raw(i32::try_from(child.0.id())?).context("a pid")?;
+        Ok(rustix::process::kill_process(pid, signal)?)
+    }
+}
+
+fn authority(root: &std::path::Path, words: &[&str]) -> Result<()> {
+    let output = Command::new(PROGRAM)
+        .arg("ca")
+        .arg("--dir")
+        .arg(root.join("ca"))
+        .args(words)
+        .output()?;
+    let said = [output.stdout, output.stderr].concat();
+    ensure!(
+        output.status.success(),
+        "{words:?}: {}",
+        String::from_utf8_lossy(&said)
+    );
+    Ok(())
+}
+
+fn wait(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) -> Result<Duration> {
+    let begun = Instant::now();
+    while !is_so() {
+        ensure!(begun.elapsed() < limit, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(begun.elapsed())
+}
+
+fn volume(at: SocketAddr, id: &str) -> Result<Value> {
+    Ok(Client::connect(at)?
+        .send("GET", &format!("/volumes/{id}"), "")?
+        .json()?["volume"]
+        .take())
+}
+
+fn is_available(at: SocketAddr, id: &str) -> bool {
+    volume(at, id).is_ok_and(|volume| volume["status"] == "available")
+}
+
+#[test]
+fn three_control_nodes_serve_every_request_and_what_one_leaves_is_taken_over() -> Result<()> {
+    let cluster = Cluster::start(3);
+    let root = tempfile::tempdir()?;
+    authority(root.path(), &["init", "--cluster", "test"])?;
+    let control = format!("roles = [\"control\"]\n{}", on_etcd(&cluster));
+    let mut nodes = Vec::new();
+    let mut joined = Vec::new();
+    for name in ["c1", "c2", "c3"] {
+        let node = Node::new(root.path(), name, &joined, &control)?
+            .certified(root.path(), &["--role", "control"])?;
+        joined.push(node.transport);
+        nodes.push(node);
+    }
+    let volumes = "roles = [\"volume\"]\n[backend.file]\ndriver = \"file\"\ntarget = \"fake\"\nmax_over_subscription_ratio = \"1000000.0\"";
+    let backend = Node::new(root.path(), "v1", &joined, volumes)?
+        .certified(root.path(), &["--role", "volume", "--backend", "file"])?;
+    let data = backend.path("data");
+    let words = ["--data-dir", data.to_str().context("a path")?];
+    let _backend = Child::serve(
+        Command::new(PROGRAM),
+        &backend.path("pumice.toml"),
+        &words,
+        &backend.path("log"),
+    )?;
+    let mut at = Vec::new();
+    for node in &mut nodes {
+        at.push(node.serve()?);
+    }
+
+    // Each one places volumes, and shows what another has made.
+    let mut made = Vec::new();
+    for (number, address) in at.iter().enumerate() {
+        let id = create(*address, &format!("first {number}"))?;
+        for other in &at {
+            wait("a volume of another node", TAKEN_OVER, || {
+                is_available(*other, &id)
+            })?;
+        }
+        made.push(id);
+    }
+
+    // Killed with operations under way: all that it has answered is done by the others.
+    let mut of_the_killed = Vec::new();
+    for number in 0..20 {
+        of_the_killed.push(create(at[0], &format!("killed {number}"))?);
+    }
+    nodes[0].kill()?;
+    let killed = Instant::now();
+    create(at[1], "served by another")?;
+    let served_again = killed.elapsed();
+    ensure!(served_again < Duration::from_secs(3), "{served_again:?}");
+    for id in &of_the_killed {
+        wait("a volume of the killed node", TAKEN_OVER, || {
+            is_available(at[1], id)
+        })?;
+    }
+    println!(
+        "served again after {served_again:?}, all operations at rest after {:?}",
+        killed.elapsed()
+    );
+    ensure!(at_rest(at[2])?.len() == 24);
+
+    // It comes back at once, and serves.
+    at[0] = nodes[0].serve()?;
+    let id = create(at[0], "again")?;
+    wait("a volume of the node that is back", TAKEN_OVER, || {
+        is_available(at[2], &id)
+    })?;
+
+    // One that stood still finds that its place was taken, and ends; nothing that it does in between is done.
+    nodes[1].signal(rustix::process::Signal::STOP)?;
+    std::thread::sleep(Duration::from_secs(7));
+    nodes[1].signal(rustix::process::Signal::CONT)?;
+    let (child, _) = nodes[1].running.as_mut().context("it runs")?;
+    let ended = child
+        .ends_within(Duration::from_secs(20))?
+        .context("it goes on")?;
+    ensure!(ended.code() == Some(SUPERSEDED), "{ended}");
+    let volumes = at_rest(at[0])?;
+    ensure!(volumes.len() == 25, "{}", volumes.len());
+    Ok(())
+}
