@@ -12,6 +12,7 @@
 //! | `1` | layout 1 of the catalog; journal entries of version 1 |
 //! | `2` | layout 2: a row for each limit, usage by the type's id; journal entries of version 2, which say verb and stage |
 //! | `3` | layout 3: index rows of users, projects and role assignments |
+//! | `4` | journal entries of version 3, which say which control node runs them |
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
