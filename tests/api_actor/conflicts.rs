@@ -22,7 +22,7 @@ use crate::support::{Reaction, World, create, keep, quick};
 
 /// What becomes of a commit.
 #[derive(Clone, Copy, Debug)]
-enum Trouble {
+pub enum Trouble {
     None,
     Conflict,
     /// Nothing was done: the disk is full.
@@ -30,9 +30,9 @@ enum Trouble {
 }
 
 /// The memory store, for one who meets trouble with its commits.
-struct Troubled {
-    memory: Arc<MemoryStore>,
-    next: Mutex<VecDeque<Trouble>>,
+pub struct Troubled {
+    pub memory: Arc<MemoryStore>,
+    pub next: Mutex<VecDeque<Trouble>>,
 }
 
 #[async_trait]

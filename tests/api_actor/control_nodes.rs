@@ -1,8 +1,10 @@
 //! Several control nodes that share a store: each serves every request, whoever is killed or stands still.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_rt::Arbiter;
+use parking_lot::Mutex;
 use pumice::actors::api::{ControlNodes, FinishedOperations, endpoint};
 use pumice::actors::registry::control_nodes::{ControlNodeOptions, JoinError, Monitor, join, leave};
 use pumice::model::control_node::ControlNodeState;
@@ -12,6 +14,7 @@ use pumice::verbs::attachment::CreateAttachment;
 use pumice::verbs::volume::{DeleteVolume, InitializeConnection};
 use uuid::Uuid;
 
+use crate::conflicts::{Trouble, Troubled};
 use crate::support::{Reaction, World, connector, create, quick};
 
 const TIMES: ControlNodeOptions = ControlNodeOptions {
@@ -190,6 +193,37 @@ async fn the_commits_of_a_node_that_only_stood_still_are_refused() {
     let why = a.world.nodes.fenced().await;
     assert!(why.contains("silent"), "{why}");
     drop(b);
+}
+
+#[actix::test]
+async fn nodes_that_could_not_reach_the_store_accuse_no_others_when_it_is_back() {
+    let store = Arc::new(Troubled {
+        memory: Arc::default(),
+        next: Mutex::default(),
+    });
+    let catalog = Catalog::open(store.clone()).await.unwrap();
+    let mut joined_ones = Vec::new();
+    // The first is the first that reaches the store again.
+    for (name, interval) in [("a", 20), ("b", 70), ("c", 90)] {
+        let (catalog, nodes) = joined(&catalog, name, 1).await;
+        let times = ControlNodeOptions {
+            beat_interval: Duration::from_millis(interval),
+            ..TIMES
+        };
+        actix_rt::spawn(Monitor::new(catalog.clone(), nodes, times).run());
+        joined_ones.push(catalog);
+    }
+    tokio::time::sleep(TIMES.down_after).await;
+    store
+        .next
+        .lock()
+        .extend(std::iter::repeat_n(Trouble::Full, 1_000_000));
+    tokio::time::sleep(2 * TIMES.down_after).await;
+    store.next.lock().clear();
+    tokio::time::sleep(TIMES.down_after).await;
+    for catalog in joined_ones {
+        assert!(catalog.may_commit().await.unwrap());
+    }
 }
 
 #[actix::test]

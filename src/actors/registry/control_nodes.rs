@@ -181,6 +181,8 @@ pub struct Monitor {
     nodes: ControlNodes,
     options: ControlNodeOptions,
     beat: u64,
+    /// When the others were looked at.
+    looked: Instant,
     seen: BTreeMap<String, Seen>,
 }
 
@@ -192,6 +194,7 @@ impl Monitor {
             nodes,
             options,
             beat: 0,
+            looked: Instant::now(),
             seen: BTreeMap::new(),
         }
     }
@@ -203,14 +206,8 @@ impl Monitor {
         };
         let mut ticks = tokio::time::interval(self.options.beat_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last = Instant::now();
         loop {
             ticks.tick().await;
-            if last.elapsed() > self.options.down_after / 2 {
-                // It was this process that stood still: others are given their time again.
-                self.seen.clear();
-            }
-            last = Instant::now();
             match self.round(&own).await {
                 Ok(true) => {}
                 Ok(false) => {
@@ -237,6 +234,13 @@ impl Monitor {
                 return Err(StoreError::new("a commit without a ceiling was over one").caused_by(error));
             }
         }
+        let now = Instant::now();
+        if now.duration_since(self.looked) > self.options.down_after / 2 {
+            // This process stood still, or the store did not answer it: others are given their time again, who may not have been able to
+            // count either.
+            self.seen.clear();
+        }
+        self.looked = now;
         // Only after an own commit: what is read now is not older than that.
         for node in self.catalog.control_nodes().await? {
             if node.incarnation.node != own.node {
