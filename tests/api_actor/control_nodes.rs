@@ -17,9 +17,16 @@ use uuid::Uuid;
 use crate::conflicts::{Trouble, Troubled};
 use crate::support::{Reaction, World, connector, create, quick};
 
+/// Where a node is to be found down: longer than a loaded machine lets a thread wait.
 const TIMES: ControlNodeOptions = ControlNodeOptions {
     beat_interval: Duration::from_millis(20),
-    down_after: Duration::from_millis(200),
+    down_after: Duration::from_millis(1500),
+};
+
+/// Where none is.
+const PATIENT: ControlNodeOptions = ControlNodeOptions {
+    down_after: Duration::from_secs(60),
+    ..TIMES
 };
 
 fn run_of(node: &str, random: u64) -> NodeIncarnation {
@@ -61,8 +68,8 @@ impl Node {
     }
 
     /// Says that it runs, and watches the others.
-    fn watch(self) -> Self {
-        let monitor = Monitor::new(self.world.catalog.clone(), self.world.nodes.clone(), TIMES);
+    fn watch(self, times: ControlNodeOptions) -> Self {
+        let monitor = Monitor::new(self.world.catalog.clone(), self.world.nodes.clone(), times);
         assert!(self.arbiter.spawn(monitor.run()));
         self
     }
@@ -95,8 +102,8 @@ fn attach(volume: Uuid) -> CreateAttachment {
 #[actix::test]
 async fn a_client_that_waits_at_one_node_gets_its_answer_when_the_report_comes_to_another() {
     let world = World::without_api(quick()).await;
-    let a = Node::start(&world, "a").await.watch();
-    let b = Node::start(&world, "b").await.watch();
+    let a = Node::start(&world, "a").await.watch(PATIENT);
+    let b = Node::start(&world, "b").await.watch(PATIENT);
     for at in [&a, &b].into_iter().cycle().take(8) {
         let volume = at.world.volume(1).await;
         // Reports are cast to any node of the topic, in turns.
@@ -110,8 +117,8 @@ async fn a_client_that_waits_at_one_node_gets_its_answer_when_the_report_comes_t
 #[actix::test]
 async fn a_request_waits_for_an_operation_of_another_node() {
     let world = World::without_api(quick()).await;
-    let a = Node::start(&world, "a").await.watch();
-    let b = Node::start(&world, "b").await.watch();
+    let a = Node::start(&world, "a").await.watch(PATIENT);
+    let b = Node::start(&world, "b").await.watch(PATIENT);
     let volume = a.world.volume(1).await;
     // The first command is lost, so the first request is under way when the second comes, which waits for it.
     world.will("initialize_connection", [Reaction::Lose]);
@@ -128,8 +135,8 @@ async fn a_request_waits_for_an_operation_of_another_node() {
 #[actix::test]
 async fn operations_of_a_node_that_is_killed_are_taken_over() {
     let world = World::without_api(quick()).await;
-    let a = Node::start(&world, "a").await.watch();
-    let b = Node::start(&world, "b").await.watch();
+    let a = Node::start(&world, "a").await.watch(TIMES);
+    let b = Node::start(&world, "b").await.watch(TIMES);
     world.always("create_volume", Reaction::Lose);
     let mut made = Vec::new();
     for _ in 0..5 {
@@ -153,8 +160,8 @@ async fn operations_of_a_node_that_is_killed_are_taken_over() {
 #[actix::test]
 async fn a_node_that_ends_by_itself_leaves_its_operations_at_once() {
     let world = World::without_api(quick()).await;
-    let a = Node::start(&world, "a").await.watch();
-    let b = Node::start(&world, "b").await.watch();
+    let a = Node::start(&world, "a").await.watch(PATIENT);
+    let b = Node::start(&world, "b").await.watch(PATIENT);
     // So that it has seen the other.
     let _ = b.world.volume(1).await;
     world.always("create_volume", Reaction::Lose);
@@ -173,7 +180,7 @@ async fn the_commits_of_a_node_that_only_stood_still_are_refused() {
     let world = World::without_api(quick()).await;
     // It serves requests, and does not say that it runs.
     let a = Node::start(&world, "a").await;
-    let b = Node::start(&world, "b").await.watch();
+    let b = Node::start(&world, "b").await.watch(TIMES);
     let volume = a.world.volume(1).await;
     b.until_down("a").await;
     assert!(!a.world.catalog.may_commit().await.unwrap());
@@ -189,7 +196,7 @@ async fn the_commits_of_a_node_that_only_stood_still_are_refused() {
     b.world.call(delete).await.unwrap();
     world.until_gone(volume.id).await;
     // When it looks again, it learns that it must end.
-    let a = a.watch();
+    let a = a.watch(TIMES);
     let why = a.world.nodes.fenced().await;
     assert!(why.contains("silent"), "{why}");
     drop(b);
@@ -197,6 +204,8 @@ async fn the_commits_of_a_node_that_only_stood_still_are_refused() {
 
 #[actix::test]
 async fn nodes_that_could_not_reach_the_store_accuse_no_others_when_it_is_back() {
+    // All of them are on one thread: what delays one delays all.
+    let down_after = Duration::from_millis(200);
     let store = Arc::new(Troubled {
         memory: Arc::default(),
         next: Mutex::default(),
@@ -208,19 +217,19 @@ async fn nodes_that_could_not_reach_the_store_accuse_no_others_when_it_is_back()
         let (catalog, nodes) = joined(&catalog, name, 1).await;
         let times = ControlNodeOptions {
             beat_interval: Duration::from_millis(interval),
-            ..TIMES
+            down_after,
         };
         actix_rt::spawn(Monitor::new(catalog.clone(), nodes, times).run());
         joined_ones.push(catalog);
     }
-    tokio::time::sleep(TIMES.down_after).await;
+    tokio::time::sleep(down_after).await;
     store
         .next
         .lock()
         .extend(std::iter::repeat_n(Trouble::Full, 1_000_000));
-    tokio::time::sleep(2 * TIMES.down_after).await;
+    tokio::time::sleep(2 * down_after).await;
     store.next.lock().clear();
-    tokio::time::sleep(TIMES.down_after).await;
+    tokio::time::sleep(down_after).await;
     for catalog in joined_ones {
         assert!(catalog.may_commit().await.unwrap());
     }
@@ -229,7 +238,7 @@ async fn nodes_that_could_not_reach_the_store_accuse_no_others_when_it_is_back()
 #[actix::test]
 async fn two_processes_of_one_name_do_not_run_beside_each_other() {
     let world = World::without_api(quick()).await;
-    let a = Node::start(&world, "a").await.watch();
+    let a = Node::start(&world, "a").await.watch(TIMES);
     let other = join(&world.catalog, &run_of("a", 2), 2, TIMES).await;
     let error = other.err().unwrap();
     assert!(matches!(error, JoinError::NameTaken { .. }), "{error}");
