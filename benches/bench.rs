@@ -337,7 +337,7 @@ async fn calls(report: &mut Report) -> Result<()> {
                 (&format!("bare {over}, {size} bytes each way"), bare),
                 match in_flight {
                     1 => Target::None,
-                    _ => Target::AtLeast(bare / 2.0),
+                    _ => Target::AtLeast((bare / 2.0).round()),
                 },
             );
         }
