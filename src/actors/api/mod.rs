@@ -95,7 +95,6 @@ impl Actor for ApiActor {
         started.spawn(Rc::clone(&self).forget_idempotency_keys());
         started.spawn(Rc::clone(&self).find_forgotten_operations());
         started.spawn(Rc::clone(&self).forget_quota_of_gone_types());
-        started.spawn(Rc::clone(&self).take_over_operations());
         started.spawn(self.run_operations());
     }
 }

@@ -10,6 +10,7 @@
 //! Commands are sent on a separate lane per destination: a node that is dead, or slow to accept, delays its own
 //! operations only.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -79,10 +80,22 @@ impl ApiActor {
         }
     }
 
-    /// Reads the journal periodically, for operations without a timer. There are none unless there is a bug.
+    /// Reads the journal when another control node has ended, for operations that it leaves, and periodically, for operations without a
+    /// timer: there are none unless there is a bug.
     pub(super) async fn find_forgotten_operations(self: Rc<Self>) {
+        let mut changes = self.nodes.changes();
         loop {
-            tokio::time::sleep(self.options.journal_interval).await;
+            let changed = async {
+                match &mut changes {
+                    Some(changes) => changes.changed().await.unwrap_or_default(),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = changed => {}
+                () = tokio::time::sleep(self.options.journal_interval) => {}
+            }
             if let Err(error) = self.load_operations().await {
                 warn!(error = error.for_operator(), "cannot read the journal again");
             }
@@ -119,10 +132,14 @@ impl ApiActor {
     async fn load_operations(&self) -> Result<()> {
         let (mut after, mut count) = (None, 0_usize);
         let now = Instant::now();
+        // Each owner is looked up once: one that ends meanwhile is a change of its own.
+        let mut owners = HashMap::new();
         loop {
             let page = self.catalog.operations(after, PAGE).await?;
             for operation in &page.records {
-                count += usize::from(self.drive_unless_driven(operation, now));
+                let is_continued = self.drive_unless_driven(operation, now)
+                    || self.take_over_if_orphan(operation, &mut owners).await?;
+                count += usize::from(is_continued);
             }
             if page.next.is_none() {
                 break;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::info;
 
 use super::ApiActor;
 use crate::messages::api::OperationEnded;
@@ -19,67 +19,26 @@ use crate::store::catalog::Stored;
 use crate::verbs::Answer;
 use crate::verbs::command::context_of;
 
-/// The number of operations per read.
-const PAGE: usize = 256;
-
 impl ApiActor {
-    /// Runs as long as the actor does; ends at once if no others share the store.
-    pub(super) async fn take_over_operations(self: Rc<Self>) {
-        let Some(mut changes) = self.nodes.changes() else {
-            return;
+    /// Takes over an operation of another node, if its owner has ended. `known` has what was found of owners before.
+    pub(super) async fn take_over_if_orphan(
+        &self,
+        operation: &Stored<Operation>,
+        known: &mut HashMap<Option<NodeIncarnation>, bool>,
+    ) -> Result<bool> {
+        if self.nodes.run_here(operation) {
+            return Ok(false);
+        }
+        let owner = &operation.owner;
+        let has_ended = match known.get(owner) {
+            Some(has_ended) => *has_ended,
+            None => {
+                let has_ended = self.has_ended_its_run(owner.as_ref()).await?;
+                known.insert(owner.clone(), has_ended);
+                has_ended
+            }
         };
-        loop {
-            changes.mark_unchanged();
-            if let Err(error) = self.take_over_orphans().await {
-                warn!(
-                    error = error.for_operator(),
-                    "operations of other control nodes cannot be read"
-                );
-            }
-            tokio::select! {
-                biased;
-                _ = changes.changed() => {}
-                () = tokio::time::sleep(self.options.journal_interval) => {}
-            }
-        }
-    }
-
-    /// Takes over each operation whose owner has ended.
-    async fn take_over_orphans(&self) -> Result<()> {
-        let (mut after, mut count) = (None, 0_usize);
-        // Read once: one that ends meanwhile is a change of its own.
-        let mut has_ended = HashMap::new();
-        loop {
-            let page = self.catalog.operations(after, PAGE).await?;
-            for operation in &page.records {
-                if self.nodes.run_here(operation) {
-                    continue;
-                }
-                let owner = &operation.owner;
-                let is_orphan = match has_ended.get(owner) {
-                    Some(known) => *known,
-                    None => {
-                        let read = self.has_ended_its_run(owner.as_ref()).await?;
-                        has_ended.insert(owner.clone(), read);
-                        read
-                    }
-                };
-                if is_orphan && self.take_over(operation).await? {
-                    count += 1;
-                }
-            }
-            if page.next.is_none() {
-                break;
-            }
-            after = page.next;
-        }
-        if count > 0 {
-            info!(
-                count,
-                "operations of control nodes that have ended were taken over"
-            );
-        }
-        Ok(())
+        Ok(has_ended && self.take_over(operation).await?)
     }
 
     /// Whether an owner certainly commits nothing any more.
@@ -102,7 +61,7 @@ impl ApiActor {
         changes.update(operation, &taken);
         match changes.commit().await {
             Ok(_) => {
-                debug!(operation = %operation.id, from = ?operation.owner, "an operation was taken over");
+                info!(operation = %operation.id, from = ?operation.owner, "an operation was taken over");
                 self.set_timer(&taken, Instant::now(), 0);
                 Ok(true)
             }

@@ -16,7 +16,7 @@
 //! | the view falls behind a compaction, or events are lost | it is loaded anew; readers have the earlier state until then |
 //! | a backup is restored, or the node's name is used twice | [`Health::Broken`], with the way out in its text |
 //!
-//! Only what cannot be computed is stored in etcd: no index rows ([`Derivation`]
+//! Only what cannot be computed is stored in etcd: no index rows ([`Derivation`]).
 //!
 //! All of it runs on one thread of its own, so that neither slow handlers of actors nor large answers hold each other up.
 
