@@ -4,7 +4,7 @@ CARGO ?= cargo
 # What the tests of real storage need; `make run` needs the first only, to attach volumes.
 RUN_PACKAGES := tgt
 TEST_PACKAGES := e2fsprogs tgt libiscsi-bin qemu-utils qemu-block-extra python3-venv golang-go golang-github-gophercloud-gophercloud-dev \
-	etcd-server etcd-client
+	etcd-server etcd-client iproute2 curl
 GUEST_PACKAGES := mmdebstrap user-mode-linux e2fsprogs procps python3-venv
 # What a program of the guest is told: make guest-kills GUEST_ARGS="--seconds 300 --seed 7".
 GUEST_ARGS ?=
@@ -14,13 +14,15 @@ SEEDS ?= 2000
 REPLAYS ?= 1000
 # How often the soak kills: make soak KILLS=10000.
 KILLS ?= 1000
+# How many faults: make cluster-soak FAULTS=1000.
+FAULTS ?= 500
 # What is checked with a broker: make notifications-amqp NOTIFICATIONS_ARGS="delivery --changes 1000".
 NOTIFICATIONS_ARGS ?=
 # How many requests are drawn for each operation: make api-fuzz EXAMPLES=500.
 EXAMPLES ?= 30
 GUEST_RUN := tests/guest/run target/guest
 
-.PHONY: run test lint format clippy deny unit docs clients clients-table api-fuzz tempest tempest-keystone notifications-amqp sim sim-replay soak bench help \
+.PHONY: run test lint format clippy deny unit docs clients clients-table api-fuzz tempest tempest-keystone notifications-amqp sim sim-replay soak cluster-soak bench help \
 	guest-image guest-test guest-attach guest-storage guest-wipe guest-faults guest-kills guest-migrate guest-matrix guest-lio guest-nvmet guest-bench
 
 help: ## Say what there is
@@ -71,6 +73,10 @@ sim-replay: ## Each seed of the simulations twice: the same events both times (R
 soak: ## Kill the nodes of a real service under load, a thousand times (KILLS=n; PUMICE_SOAK_SEED=n for the same choices)
 	@scripts/install-packages $(RUN_PACKAGES)
 	@PUMICE_SOAK_KILLS=$(KILLS) PUMICE_SOAK_EVERY=100 $(CARGO) test --quiet --locked --test soak -- --nocapture
+
+cluster-soak: ## Three control nodes, three members of etcd and four volume nodes in network namespaces: killed, stopped, cut off (FAULTS=n; PUMICE_CLUSTER_SEED=n)
+	@scripts/install-packages $(RUN_PACKAGES) etcd-server etcd-client iproute2
+	@PUMICE_CLUSTER_FAULTS=$(FAULTS) PUMICE_CLUSTER_EVERY=25 $(CARGO) test --quiet --locked --test cluster -- --nocapture
 
 docs:
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --no-deps

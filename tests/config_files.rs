@@ -40,6 +40,16 @@ fn with_certificates(file: &Path, folder: &Path) -> PathBuf {
     let [authority, made] = ["ca", "made"].map(|part| folder.join(part).display().to_string());
     let node: &[&str] = match name {
         "control.toml" => &["--host", "control-1", "--role", "control"],
+        "node.toml" => &[
+            "--host",
+            "node-1",
+            "--role",
+            "control",
+            "--role",
+            "volume",
+            "--backend",
+            "fast",
+        ],
         _ => &["--host", "volume-1", "--role", "volume", "--backend", "fast"],
     };
     let ca = ["ca", "--dir", &authority];
@@ -57,6 +67,9 @@ fn with_certificates(file: &Path, folder: &Path) -> PathBuf {
     let text = std::fs::read_to_string(file).expect("readable");
     let text = text
         .replace("/etc/pumice/tls", &made)
+        .replace("/etc/pumice/etcd/ca", &format!("{made}/ca"))
+        .replace("/etc/pumice/etcd/server", &format!("{made}/node"))
+        .replace("/etc/pumice/api/server", &format!("{made}/node"))
         .replace("/etc/pumice/api", &format!("{made}/node"));
     let copy = folder.join(name);
     std::fs::write(&copy, text).expect("written");
@@ -72,7 +85,7 @@ fn every_configuration_that_comes_along_is_right() {
     for file in files {
         let file = match file
             .parent()
-            .is_some_and(|parent| parent.ends_with("two-machines"))
+            .is_some_and(|parent| parent.ends_with("two-machines") || parent.ends_with("three-nodes"))
         {
             true => with_certificates(&file, folder.path()),
             false => file,

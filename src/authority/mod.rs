@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::folder::write_private;
 use self::folder::{FolderLock, lock, read_text, write_json};
-use self::signing::{PublicKey, Signer};
+use self::signing::{PublicKey, Signed, Signer};
 use crate::model::{NodeIdentity, Timestamp};
 use crate::private_files;
 
@@ -147,6 +147,20 @@ impl Authority {
         self.signer.fingerprint()
     }
 
+    /// Issues a certificate for another server, of these host names and addresses, such as a member of etcd.
+    ///
+    /// # Errors
+    /// If there is no name, or one cannot be that of a host, or the folder cannot be written.
+    pub fn issue_server(&self, names: &[String], key: &PublicKey, valid: Duration) -> Result<NodeFiles> {
+        let first = names
+            .first()
+            .ok_or_else(|| AuthorityError::new("a server has at least one name"))?;
+        let lock = lock(&self.folder)?;
+        let now = Timestamp::now();
+        let signed = self.signer.sign_server(names, key, now, valid)?;
+        self.record(&lock, signed, first.clone(), names.to_vec(), now)
+    }
+
     /// Issues a certificate for a node's public key.
     ///
     /// # Errors
@@ -158,19 +172,30 @@ impl Authority {
 
     fn issue_locked(
         &self,
-        _lock: &FolderLock,
+        lock: &FolderLock,
         identity: &NodeIdentity,
         key: &PublicKey,
         valid: Duration,
     ) -> Result<NodeFiles> {
         let now = Timestamp::now();
         let signed = self.signer.sign(identity, key, now, valid)?;
+        self.record(lock, signed, identity.node.clone(), identity.uris(), now)
+    }
+
+    fn record(
+        &self,
+        _lock: &FolderLock,
+        signed: Signed,
+        node: String,
+        names: Vec<String>,
+        issued_at: Timestamp,
+    ) -> Result<NodeFiles> {
         let mut issued = self.issued()?;
         issued.push(IssuedCertificate {
             serial: signed.serial,
-            node: identity.node.clone(),
-            names: identity.uris(),
-            issued_at: now,
+            node,
+            names,
+            issued_at,
             not_after: signed.not_after,
             revoked_at: None,
         });
@@ -268,6 +293,35 @@ mod tests {
         assert_eq!(opened.cluster(), "c1");
         assert!(Authority::init(&home.path().join("b"), "a b").is_err());
         assert!(Authority::open(&home.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn a_server_has_host_names_and_addresses_and_is_no_node() {
+        let home = tempfile::tempdir().unwrap();
+        let authority = Authority::init(home.path(), "c1").unwrap();
+        let key = NodeKey::generate().unwrap();
+        let names = ["etcd-1".to_owned(), "192.0.2.11".to_owned()];
+        let files = authority.issue_server(&names, &key.public(), DAY).unwrap();
+        let (_, pem) = x509_parser::pem::parse_x509_pem(files.certificate.as_bytes()).unwrap();
+        let certificate = pem.parse_x509().unwrap();
+        let shown = certificate.subject_alternative_name().unwrap().unwrap();
+        let shown: Vec<String> = shown
+            .value
+            .general_names
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(shown, ["DNSName(etcd-1)", "IPAddress(c0:00:02:0b)"]);
+        assert_eq!(authority.issued().unwrap()[0].names, names);
+        assert_eq!(authority.revoke("etcd-1").unwrap().len(), 1);
+        for wrong in ["", "a b", "pumice://c1/node/a"] {
+            assert!(
+                authority
+                    .issue_server(&[wrong.to_owned()], &key.public(), DAY)
+                    .is_err()
+            );
+        }
+        assert!(authority.issue_server(&[], &key.public(), DAY).is_err());
     }
 
     #[test]

@@ -205,6 +205,30 @@ impl Signer {
         self.sign_params(params, key)
     }
 
+    /// Signs a certificate of another server, for TLS on both sides: it has host names and addresses, and is that of no node.
+    ///
+    /// # Errors
+    /// If a name cannot be that of a host.
+    pub fn sign_server(
+        &self,
+        names: &[String],
+        key: &PublicKey,
+        now: Timestamp,
+        valid: Duration,
+    ) -> Result<Signed> {
+        let mut params = params(now, valid)?;
+        params.distinguished_name = named(names.first().map_or("server", String::as_str));
+        params.subject_alt_names = names
+            .iter()
+            .map(|name| server_name(name))
+            .collect::<Result<_>>()?;
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        self.sign_params(params, key)
+    }
+
     /// Signs the certificate of the server of enrollments, which is that of no node.
     pub(super) fn sign_enrollment(&self, key: &PublicKey, now: Timestamp, valid: Duration) -> Result<Signed> {
         let mut params = params(now, valid)?;
@@ -307,6 +331,19 @@ fn named(name: &str) -> DistinguishedName {
 
 fn text(value: &str) -> Result<Ia5String> {
     Ia5String::try_from(value).map_err(failed(value))
+}
+
+fn server_name(name: &str) -> Result<SanType> {
+    if let Ok(address) = name.parse() {
+        return Ok(SanType::IpAddress(address));
+    }
+    let may_be_in_it = |letter: char| letter.is_ascii_alphanumeric() || "-.".contains(letter);
+    if name.is_empty() || name.len() > 253 || !name.chars().all(may_be_in_it) {
+        return Err(AuthorityError::new(format!(
+            "'{name}' is neither an address nor the name of a host"
+        )));
+    }
+    Ok(SanType::DnsName(text(name)?))
 }
 
 fn uri(value: &str) -> Result<SanType> {

@@ -9,10 +9,11 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::node::write_files;
 use crate::authority::enroll::EnrollmentServer;
 use crate::authority::signing::{NodeKey, PublicKey};
-use crate::authority::{Authority, AuthorityError, IssuedCertificate};
+use crate::authority::{Authority, AuthorityError, IssuedCertificate, write_private};
 use crate::config::units::Duration;
 use crate::model::node_identity::node_name;
 use crate::model::{BackendName, NodeIdentity, NodeRole};
+use crate::private_files;
 
 /// Options of `pumice ca`.
 #[derive(Debug, Args)]
@@ -40,6 +41,19 @@ enum What {
         #[arg(long, value_name = "FILE")]
         request: Option<PathBuf>,
         /// Where node.pem, node.key (unless there is a request), ca.pem and crl.pem are written.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Issue the certificate of another server, such as a member of etcd, with a key that is made here. Members of etcd need an
+    /// authority of their own: they let in each certificate of their authority, and volume nodes are not to be let in.
+    Server {
+        /// A host name or an IP address of it; more than one: repeat it. `localhost` and 127.0.0.1 are not added by themselves.
+        #[arg(long = "name", value_name = "HOST|IP", required = true)]
+        names: Vec<String>,
+        /// How long the certificate is valid.
+        #[arg(long, value_name = "SPAN", default_value = "90d")]
+        valid: Duration,
+        /// Where server.pem, server.key and ca.pem are written.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
@@ -142,6 +156,7 @@ fn run(args: &CaArgs) -> Result<String, AuthorityError> {
             let token = authority.make_token(&identity, usable.get(), node.valid.get())?;
             Ok(token.reveal())
         }
+        What::Server { names, valid, out } => server(&Authority::open(&args.dir)?, names, *valid, out),
         What::Serve { listen } => serve(Authority::open(&args.dir)?, *listen),
         What::Revoke { node } => {
             let revoked = Authority::open(&args.dir)?.revoke(node)?;
@@ -185,6 +200,21 @@ fn issue(
     };
     let files = authority.issue(&identity, &public, node.valid.get())?;
     write_files(out, key.as_ref(), &files)
+}
+
+fn server(
+    authority: &Authority,
+    names: &[String],
+    valid: Duration,
+    out: &Path,
+) -> Result<String, AuthorityError> {
+    let key = NodeKey::generate()?;
+    let files = authority.issue_server(names, &key.public(), valid.get())?;
+    private_files::create_dir(out).map_err(|error| AuthorityError::of(out, error))?;
+    write_private(&out.join("ca.pem"), &files.ca)?;
+    write_private(&out.join("server.key"), &key.pem())?;
+    write_private(&out.join("server.pem"), &files.certificate)?;
+    Ok(format!("{}: server.pem, server.key, ca.pem", out.display()))
 }
 
 fn serve(authority: Authority, listen: SocketAddr) -> Result<String, AuthorityError> {

@@ -13,7 +13,8 @@ section! {
         /// Where a control node waits for volume nodes. Without a certificate loopback only. A node that is control and volume
         /// in one needs no others: it waits for them only if there is a certificate or a secret.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8777)),
-        /// The control nodes that this node joins: a volume node joins all, a control node the others. Without a certificate loopback only.
+        /// The control nodes that this node joins: a volume node joins all, a control node the others (its own `listen` among them is left
+        /// out). Without a certificate loopback only.
         join: Vec<SocketAddr> = Vec::new(),
         /// This node's certificate, PEM, which `pumice node enroll` or `pumice ca issue` makes: nodes speak TLS with each other, and
         /// each has the roles and the backends of its certificate. It and the files below are read again when one of them changes.

@@ -13,7 +13,7 @@ pub const OTHER_PROJECT: &str = "decade00decade00decade00decade00";
 
 pub struct Client {
     stream: TcpStream,
-    project: &'static str,
+    project: String,
     token: String,
     /// `Idempotency-Key` of the next requests.
     key: Option<String>,
@@ -52,17 +52,23 @@ impl Client {
         Self::connect_as(to, PROJECT)
     }
 
-    pub fn connect_as(to: SocketAddr, project: &'static str) -> Result<Self> {
+    pub fn connect_as(to: SocketAddr, project: &str) -> Result<Self> {
         let stream = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         stream.set_nodelay(true)?;
         let token = format!("user:{project}");
         Ok(Self {
             stream,
-            project,
+            project: project.to_owned(),
             token,
             key: None,
         })
+    }
+
+    /// Waits so long for an answer from now on, in place of a minute.
+    pub fn wait_at_most(&mut self, limit: Duration) -> Result<()> {
+        self.stream.set_read_timeout(Some(limit))?;
+        Ok(self.stream.set_write_timeout(Some(limit))?)
     }
 
     /// Sends this token from now on.

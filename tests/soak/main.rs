@@ -19,13 +19,24 @@ mod child;
 #[path = "../process_support/client.rs"]
 #[expect(dead_code, reason = "other tests want more of it")]
 mod client;
+#[path = "../soak_support/daemon.rs"]
+mod daemon;
+#[path = "../soak_support/data.rs"]
 mod data;
+#[path = "../soak_support/endpoints.rs"]
+mod endpoints;
+#[path = "../soak_support/gate.rs"]
 mod gate;
+#[path = "../soak_support/load.rs"]
 mod load;
 mod nodes;
+#[path = "../soak_support/process.rs"]
+mod process;
 #[path = "../process_support/recorded.rs"]
 mod recorded;
+#[path = "../soak_support/rest.rs"]
 mod rest;
+#[path = "../soak_support/tally.rs"]
 mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -121,7 +132,7 @@ fn soak(folder: &Path, kills: usize, every: usize, seed: u64) -> Result<()> {
     );
     let common = Arc::new(Common {
         folder: folder.to_owned(),
-        address: nodes.address,
+        endpoints: nodes.endpoints().clone(),
         gate: gate::Gate::default(),
         tally: Tally::default(),
         began: Instant::now(),
@@ -200,20 +211,7 @@ impl Soak {
         self.last = None;
         let took = rest::wait_for_rest(&self.nodes)?;
         self.longest_rest = self.longest_rest.max(took);
-        let mut faults = Vec::new();
-        let mut facts: Vec<_> = self.facts.iter().map(|facts| facts.lock()).collect();
-        let mut facts: Vec<&mut Facts> = facts.iter_mut().map(|facts| &mut **facts).collect();
-        for facts in &mut facts {
-            faults.append(&mut facts.faults);
-        }
-        let found = Found::read(&self.nodes, &mut faults)?;
-        found.compare(&mut facts, &mut faults);
-        found.compare_quota(&self.nodes, &mut faults)?;
-        found.compare_files(&self.nodes, &facts, &mut faults)?;
-        found.compare_exports(&self.nodes, &mut faults);
-        for facts in facts {
-            facts.forget_what_is_gone();
-        }
+        let (found, faults) = rest::compare_all(&self.nodes, &self.facts)?;
         let in_error = found.in_error();
         self.in_error += in_error.len();
         for one in in_error {

@@ -1,24 +1,23 @@
 //! The processes of one service: a control node, volume nodes, and the target daemons that these start. Each has addresses of
 //! its own on the loopback, so that it comes back where it was, and that nothing else of this machine is met.
 
-#![expect(
-    clippy::disallowed_types,
-    reason = "the program under test is what is run, and the daemon's tool to see what it has"
-)]
+#![expect(clippy::disallowed_types, reason = "the program under test is what is run")]
 
 use std::collections::BTreeMap;
-use std::io::{Read, Seek, SeekFrom};
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::Signal;
 
-use crate::child::{Child, PROGRAM};
+use crate::child::PROGRAM;
 use crate::client::Client;
+use crate::daemon::{self, Daemon, Exports, Identity};
+use crate::endpoints::Endpoints;
+use crate::process::Node;
 
 /// How many volume nodes there are.
 pub const VOLUME_NODES: usize = 2;
@@ -58,30 +57,10 @@ impl Part {
     }
 }
 
-/// One `pumice serve`: what starts it, and the process if it runs.
-struct Node {
-    config: PathBuf,
-    log: PathBuf,
-    /// How long the log was when it was started.
-    log_began: u64,
-    child: Option<Child>,
-}
-
-/// A target daemon that one may kill without ever hitting another process that got its number.
-struct Daemon {
-    identity: Identity,
-    pidfd: OwnedFd,
-}
-
-/// A process's number, and when it was started: numbers come again.
-type Identity = (i32, String);
-
-/// What a target daemon exports: the iSCSI name's last part, and the megabytes that it tells.
-pub type Exports = BTreeMap<String, u64>;
-
 pub struct Nodes {
     folder: PathBuf,
-    pub address: SocketAddr,
+    address: SocketAddr,
+    endpoints: Arc<Endpoints>,
     control: Node,
     volumes: Vec<Node>,
     /// The daemon of each volume node that was killed last.
@@ -92,7 +71,7 @@ pub struct Nodes {
 impl Nodes {
     /// Starts all, and waits until they serve.
     pub fn start(folder: &Path) -> Result<Self> {
-        let real_target = has_programs(&["tgtd", "tgtadm", "setpriv"]);
+        let real_target = daemon::is_installed();
         let ip = |last: usize| format!("127.{}.252.{last}", 1 + std::process::id() % 250);
         let free = |ip: String| -> Result<SocketAddr> {
             Ok(std::net::TcpListener::bind(format!("{ip}:0"))?.local_addr()?)
@@ -109,6 +88,7 @@ impl Nodes {
         let mut nodes = Self {
             folder: folder.to_owned(),
             address,
+            endpoints: Arc::new(Endpoints::one(address)),
             control,
             volumes,
             killed: vec![None; VOLUME_NODES],
@@ -119,6 +99,11 @@ impl Nodes {
         }
         nodes.wait_until_all_are_up()?;
         Ok(nodes)
+    }
+
+    /// Where clients find it.
+    pub fn endpoints(&self) -> &Arc<Endpoints> {
+        &self.endpoints
     }
 
     /// Every part, in the order in which they are started.
@@ -147,8 +132,7 @@ impl Nodes {
                 self.killed[index] = Some(daemon.identity);
             }
             Part::Control | Part::Volume(_) => {
-                let child = self.node(part)?.child.take();
-                child.context("it was started")?.kill()?;
+                self.node(part)?.kill()?;
                 self.begin(part)?;
             }
         }
@@ -158,7 +142,7 @@ impl Nodes {
     fn begin(&mut self, part: Part) -> Result<()> {
         match part {
             Part::Target(_) => Ok(()),
-            Part::Control | Part::Volume(_) => self.node(part)?.begin(),
+            Part::Control | Part::Volume(_) => self.node(part)?.begin(Command::new(PROGRAM)),
         }
     }
 
@@ -200,7 +184,7 @@ impl Nodes {
         }
         let address = self.address;
         let node = self.node(part)?;
-        if let Some(status) = node.child.as_mut().context("it was started")?.ended()? {
+        if let Some(status) = node.ended()? {
             bail!("{part:?} ended by itself with {status}: {}", node.last_words()?);
         }
         match part {
@@ -213,36 +197,12 @@ impl Nodes {
         }
     }
 
-    /// The daemon of a node: the process of that name that the node has started.
+    /// The daemon of a node, if it runs.
     fn daemon(&self, index: usize) -> Result<Option<Daemon>> {
-        let Some(child) = &self.volumes[index].child else {
-            return Ok(None);
-        };
-        let parent = child.0.id();
-        for entry in std::fs::read_dir("/proc")?.flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            let Some(process) = Pid::from_raw(pid) else {
-                continue;
-            };
-            let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else {
-                continue;
-            };
-            let Some(started) = started_by(&stat, parent) else {
-                continue;
-            };
-            // Looked at again once it is in hand, for its number may have gone to another since.
-            let Ok(pidfd) = rustix::process::pidfd_open(process, PidfdFlags::empty()) else {
-                continue;
-            };
-            let again = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-            if started_by(&again, parent) == Some(started) {
-                let identity = (pid, started.to_owned());
-                return Ok(Some(Daemon { identity, pidfd }));
-            }
+        match self.volumes[index].pid() {
+            Some(pid) => daemon::of_process(pid),
+            None => Ok(None),
         }
-        Ok(None)
     }
 
     /// What the target daemon of a node exports; nothing where the target is not real.
@@ -251,17 +211,7 @@ impl Nodes {
             return Ok(Exports::new());
         }
         let socket = self.folder.join(volume_name(index)).join("tgt/file/socket");
-        let shown = Command::new("tgtadm")
-            .args(["-C", "1", "--lld", "iscsi", "--mode", "target", "--op", "show"])
-            .env("PATH", pumice::drivers::command::PATH)
-            .env("TGT_IPC_SOCKET", socket)
-            .output()?;
-        ensure!(
-            shown.status.success(),
-            "tgtadm: {}",
-            String::from_utf8_lossy(&shown.stderr)
-        );
-        Ok(read_exports(&String::from_utf8(shown.stdout)?))
+        daemon::exports(&socket)
     }
 
     /// Whether targets can be looked into.
@@ -280,19 +230,9 @@ impl Nodes {
             if let Part::Target(_) = part {
                 continue;
             }
-            let child = self.node(part)?.child.take().context("it was started")?;
-            child.stop().with_context(|| format!("{part:?}"))?;
+            self.node(part)?.stop().with_context(|| format!("{part:?}"))?;
         }
-        let folder = self.folder.to_str().context("a path")?;
-        for entry in std::fs::read_dir("/proc")?.flatten() {
-            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let words = String::from_utf8_lossy(&line).replace('\0', " ");
-            ensure!(
-                !words.contains("tgtd ") || !words.contains(folder),
-                "a daemon is left: {words}"
-            );
-        }
-        Ok(())
+        daemon::none_is_left(self.folder.to_str().context("a path")?)
     }
 
     /// What `pumice fsck` says of the state; no process may have it open.
@@ -309,45 +249,6 @@ impl Nodes {
             checked.status
         );
         Ok(said)
-    }
-}
-
-impl Node {
-    fn new(folder: &Path, name: &str, config: &str) -> Result<Self> {
-        let file = folder.join(format!("{name}.toml"));
-        std::fs::write(&file, config)?;
-        Ok(Self {
-            config: file,
-            log: folder.join(format!("{name}.log")),
-            log_began: 0,
-            child: None,
-        })
-    }
-
-    fn begin(&mut self) -> Result<()> {
-        self.log_began = std::fs::metadata(&self.log).map_or(0, |log| log.len());
-        self.child = Some(Child::serve(Command::new(PROGRAM), &self.config, &[], &self.log)?);
-        Ok(())
-    }
-
-    /// Whether it has said this since it was started.
-    fn has_said(&self, words: &[u8]) -> Result<bool> {
-        let said = self.said()?;
-        Ok(said.windows(words.len()).any(|window| window == words))
-    }
-
-    fn said(&self) -> Result<Vec<u8>> {
-        let mut said = Vec::new();
-        let mut log = std::fs::File::open(&self.log)?;
-        log.seek(SeekFrom::Start(self.log_began))?;
-        log.read_to_end(&mut said)?;
-        Ok(said)
-    }
-
-    fn last_words(&self) -> Result<String> {
-        let said = self.said()?;
-        let last = said.len().saturating_sub(4000);
-        Ok(String::from_utf8_lossy(&said[last..]).into_owned())
     }
 }
 
@@ -435,44 +336,4 @@ target_portal = "{portal}"
 max_over_subscription_ratio = "1000000.0"
 "#
         )
-}
-
-fn has_programs(names: &[&str]) -> bool {
-    let has = |name: &&str| {
-        std::env::split_paths(pumice::drivers::command::PATH).any(|folder| folder.join(name).is_file())
-    };
-    names.iter().all(has)
-}
-
-/// When it was started, if `/proc/…/stat` is that of a living target daemon with this parent.
-fn started_by(stat: &str, parent: u32) -> Option<&str> {
-    // The name is in brackets, and may have blanks and brackets itself.
-    let (name, rest) = stat.rsplit_once(") ")?;
-    let fields: Vec<&str> = rest.split(' ').collect();
-    let (state, its_parent, started) = (fields.first()?, fields.get(1)?, fields.get(19)?);
-    let is_it = name.ends_with("(tgtd") && *state != "Z" && *its_parent == parent.to_string();
-    is_it.then_some(*started)
-}
-
-/// Reads `target show`: LUN 1 is the volume, LUN 0 the controller.
-fn read_exports(text: &str) -> Exports {
-    let mut exports = Exports::new();
-    let (mut name, mut lun) = (String::new(), "");
-    for line in text.lines() {
-        let line = line.trim();
-        if let Some((_, iqn)) = line
-            .strip_prefix("Target ")
-            .and_then(|rest| rest.split_once(": "))
-        {
-            name = iqn.rsplit(':').next().unwrap_or_default().to_owned();
-            exports.insert(name.clone(), 0);
-        } else if let Some(number) = line.strip_prefix("LUN: ") {
-            lun = number;
-        } else if let Some(size) = line.strip_prefix("Size: ").filter(|_| lun == "1")
-            && let Some(megabytes) = size.split(' ').next().and_then(|number| number.parse().ok())
-        {
-            exports.insert(name.clone(), megabytes);
-        }
-    }
-    exports
 }

@@ -44,34 +44,44 @@ impl Existence {
 
 /// The values that an attribute may have; all that there are, if nothing is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PossibleValues<T>(Option<BTreeSet<T>>);
+pub struct PossibleValues<T> {
+    values: Option<BTreeSet<T>>,
+    /// Those of requests without an answer, which may still begin: an answer to a later request does not exclude them.
+    late: BTreeSet<T>,
+}
 
 impl<T> Default for PossibleValues<T> {
     fn default() -> Self {
-        Self(None)
+        Self {
+            values: None,
+            late: BTreeSet::new(),
+        }
     }
 }
 
 impl<T: Ord, const N: usize> From<[T; N]> for PossibleValues<T> {
     fn from(values: [T; N]) -> Self {
-        Self(Some(values.into()))
+        Self {
+            values: Some(values.into()),
+            late: BTreeSet::new(),
+        }
     }
 }
 
 impl<T: Clone + Debug + Ord> PossibleValues<T> {
     /// The value, if there is only one.
     pub fn certain(&self) -> Option<&T> {
-        let values = self.0.as_ref()?;
+        let values = self.values.as_ref()?;
         values.first().filter(|_| values.len() == 1)
     }
 
     pub fn largest(&self) -> Option<&T> {
-        self.0.as_ref()?.last()
+        self.values.as_ref()?.last()
     }
 
     /// It may have this value, too.
     pub fn add(&mut self, value: T) {
-        if let Some(values) = &mut self.0 {
+        if let Some(values) = &mut self.values {
             values.insert(value);
         }
     }
@@ -85,9 +95,14 @@ impl<T: Clone + Debug + Ord> PossibleValues<T> {
 
     pub fn end_change(&mut self, before: Self, to: T, answer: Answer) {
         match answer {
-            Answer::Acknowledged => *self = [to].into(),
+            Answer::Acknowledged => {
+                let late = std::mem::take(&mut self.late);
+                let possible = late.iter().cloned().chain([to]).collect();
+                (self.values, self.late) = (Some(possible), late);
+            }
             Answer::Refused => *self = before,
-            Answer::Open | Answer::Lost => {}
+            Answer::Open => drop(self.late.insert(to)),
+            Answer::Lost => {}
         }
     }
 
@@ -96,18 +111,19 @@ impl<T: Clone + Debug + Ord> PossibleValues<T> {
     where
         T: Borrow<Q>,
     {
-        let possible = self.0.as_ref()?;
+        let possible = self.values.as_ref()?;
         let is_wrong = !possible.contains(value);
         is_wrong.then(|| format!("is {value:?}, not one of {possible:?}"))
     }
 
-    /// The same. A possible value is certain from now on.
+    /// The same, when nothing is under way. A possible value is certain from now on.
     pub fn observe<Q: Debug + Ord + ?Sized>(&mut self, value: &Q) -> Option<String>
     where
         T: Borrow<Q>,
     {
         let wrong = self.contradiction(value);
-        if let Some(possible) = self.0.as_mut().filter(|_| wrong.is_none()) {
+        self.late.clear();
+        if let Some(possible) = self.values.as_mut().filter(|_| wrong.is_none()) {
             possible.retain(|one| one.borrow() == value);
         }
         wrong

@@ -108,6 +108,7 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
         .transport
         .join
         .iter()
+        .filter(|address| **address != config.transport.listen)
         .map(|address| router.join(address.to_string(), options.clone()))
         .collect();
     if let Some(control) = &control {

@@ -128,16 +128,9 @@ pub(super) async fn first_admin(
         roles: [role_id(bootstrap::ADMIN)].into(),
         token_generation: 0,
     };
-    match &clouds {
-        Some(path) => {
-            let text = bootstrap::clouds_yaml(options, &password);
-            on_disk(path, move |path| bootstrap::write_private(path, &text)).await?;
-            tracing::info!(user = bootstrap::ADMIN, path = %path.display(), "first user created; its password is in this file");
-        }
-        None => tracing::warn!(
-            user = bootstrap::ADMIN,
-            "first user created, but no folder is configured for the file with its password"
-        ),
+    if let Some(path) = &clouds {
+        let text = bootstrap::clouds_yaml(options, &password);
+        on_disk(path, move |path| bootstrap::write_private(path, &text)).await?;
     }
     let mut changes = catalog.change();
     changes.insert(&user);
@@ -148,7 +141,21 @@ pub(super) async fn first_admin(
         Some(was) => changes.update(&was, &assignment),
         None => changes.insert(&assignment),
     };
-    changes.commit().await?;
+    match (changes.commit().await, &clouds) {
+        (Ok(_), Some(path)) => {
+            tracing::info!(user = bootstrap::ADMIN, path = %path.display(), "first user created; its password is in this file");
+        }
+        (Ok(_), None) => tracing::warn!(
+            user = bootstrap::ADMIN,
+            "first user created, but no folder is configured for the file with its password"
+        ),
+        // Another control node has created it at the same moment, with the password that is in its file.
+        (Err(CommitError::Conflict(_)), Some(path)) => {
+            on_disk(path, |path| std::fs::remove_file(path)).await?
+        }
+        (Err(CommitError::Conflict(_)), None) => {}
+        (Err(error), _) => return Err(error.into()),
+    }
     Ok(())
 }
 

@@ -211,7 +211,7 @@ impl Worker {
         let made = {
             let mut facts = self.facts();
             let attachment = facts.of(&server);
-            if matches!(reply, Reply::Open) && at_once {
+            if reply.is_open() && at_once {
                 attachment.statuses.add("error_attaching");
             }
             made(attachment, &reply)
@@ -248,7 +248,7 @@ impl Worker {
         let mut facts = self.facts();
         let statuses = &mut facts.of(&server).statuses;
         statuses.end_change(before, "attaching", reply.answer());
-        if matches!(reply, Reply::Open) {
+        if reply.is_open() {
             statuses.add("error_attaching");
         }
         Some(())
@@ -275,7 +275,7 @@ impl Worker {
     pub(super) fn detach(&mut self) -> Option<()> {
         let (server, id) = self.pick_possible("attachment", |_, _, _| true)?;
         let reply = self.remove("detach", &server, &format!("/attachments/{id}"), false);
-        if matches!(reply, Reply::Open) {
+        if reply.is_open() {
             self.facts().of(&server).statuses.add("error_detaching");
         }
         Some(())

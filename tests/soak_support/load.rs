@@ -4,7 +4,6 @@
 mod verbs;
 
 use std::io::{ErrorKind, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use serde_json::Value;
 
 use crate::acknowledged::Answer;
 use crate::client::Client;
+use crate::endpoints::Endpoints;
 use crate::gate::Gate;
 use crate::tally::{End, Tally};
 use crate::{Facts, Known};
@@ -34,7 +34,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// What all clients share.
 pub struct Common {
     pub folder: PathBuf,
-    pub address: SocketAddr,
+    pub endpoints: Arc<Endpoints>,
     pub gate: Gate,
     pub tally: Tally,
     pub began: Instant,
@@ -136,17 +136,21 @@ enum Reply {
     Refused(u16),
     /// 5xx, or no answer in time.
     Open,
-    /// The server died: what has come of it so far is all that will.
-    Broken,
+    /// The connection broke; `Endpoints::broken` says what that means.
+    Broken(Answer),
 }
 
 impl Reply {
+    fn is_open(&self) -> bool {
+        self.answer() == Answer::Open
+    }
+
     fn answer(&self) -> Answer {
         match self {
             Self::Done(_) => Answer::Acknowledged,
             Self::Refused(_) => Answer::Refused,
             Self::Open => Answer::Open,
-            Self::Broken => Answer::Lost,
+            Self::Broken(answer) => *answer,
         }
     }
 }
@@ -281,7 +285,8 @@ impl Worker {
 
     fn is_connected(&mut self) -> bool {
         if self.client.is_none() {
-            self.client = Client::connect(self.common.address).ok();
+            let number = self.rng.random_range(0..self.common.endpoints.count());
+            self.client = self.common.endpoints.connect(number).ok();
         }
         self.client.is_some()
     }
@@ -310,7 +315,13 @@ impl Worker {
                         End::Acknowledged,
                         Reply::Done(answer.json().unwrap_or(Value::Null)),
                     ),
-                    status @ 400..500 => (End::Refused, Reply::Refused(status)),
+                    status @ 400..500 => {
+                        if status == 401 {
+                            self.common.endpoints.forget_token();
+                            self.client = None;
+                        }
+                        (End::Refused, Reply::Refused(status))
+                    }
                     status => {
                         let words = String::from_utf8_lossy(&answer.body);
                         self.common.tally.note_failure(verb, status, &words);
@@ -324,7 +335,7 @@ impl Worker {
                 let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
                 match kind {
                     Some(ErrorKind::WouldBlock | ErrorKind::TimedOut) => (End::Silent, Reply::Open),
-                    _ => (End::Broken, Reply::Broken),
+                    _ => (End::Broken, Reply::Broken(self.common.endpoints.broken)),
                 }
             }
         };

@@ -2,14 +2,16 @@
 //! against each other. What was not answered becomes a fact here, so that the clients go on from what is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::Facts;
 use crate::acknowledged::Existence;
-use crate::client::{Client, PROJECT};
+use crate::client::Client;
 use crate::data;
 use crate::nodes::{Nodes, VOLUME_NODES, volume_name};
 
@@ -23,6 +25,7 @@ const EXPORTS_LIMIT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What is there, by name. An attachment's name is its server.
+#[derive(PartialEq)]
 pub struct Found {
     volumes: BTreeMap<String, Value>,
     snapshots: BTreeMap<String, Value>,
@@ -33,7 +36,7 @@ pub struct Found {
 pub fn wait_for_rest(nodes: &Nodes) -> Result<Duration> {
     let began = Instant::now();
     loop {
-        let mut client = Client::connect(nodes.address)?;
+        let mut client = nodes.endpoints().connect_any()?;
         let open = client.send_raw("GET", "/inspect/operations", "")?.json()?;
         let count = open["operations"]
             .as_array()
@@ -50,19 +53,42 @@ pub fn wait_for_rest(nodes: &Nodes) -> Result<Duration> {
     }
 }
 
+/// Compares all with all, while nothing is under way and no client is let in: what is there, and what is wrong with it.
+pub fn compare_all(nodes: &Nodes, all_facts: &[Arc<Mutex<Facts>>]) -> Result<(Found, Vec<String>)> {
+    let mut faults = Vec::new();
+    let mut facts: Vec<_> = all_facts.iter().map(|facts| facts.lock()).collect();
+    let mut facts: Vec<&mut Facts> = facts.iter_mut().map(|facts| &mut **facts).collect();
+    for facts in &mut facts {
+        faults.append(&mut facts.faults);
+    }
+    let found = Found::read(nodes, &mut faults)?;
+    found.compare(&mut facts, &mut faults);
+    found.compare_quota(nodes, &mut faults)?;
+    found.compare_files(nodes, &facts, &mut faults)?;
+    found.compare_exports(nodes, &mut faults);
+    for facts in facts {
+        facts.forget_what_is_gone();
+    }
+    Ok((found, faults))
+}
+
 impl Found {
     /// Reads all that the service shows.
-    pub fn read(nodes: &Nodes, faults: &mut Vec<String>) -> Result<Self> {
-        let mut client = Client::connect(nodes.address)?;
+    fn read(nodes: &Nodes, faults: &mut Vec<String>) -> Result<Self> {
+        Self::read_with(&mut nodes.endpoints().connect_any()?, faults)
+    }
+
+    /// The same, through the control node of this client.
+    pub fn read_with(client: &mut Client, faults: &mut Vec<String>) -> Result<Self> {
         Ok(Self {
-            volumes: all(&mut client, "volumes", "name", faults)?,
-            snapshots: all(&mut client, "snapshots", "name", faults)?,
-            attachments: all(&mut client, "attachments", "instance", faults)?,
+            volumes: all(client, "volumes", "name", faults)?,
+            snapshots: all(client, "snapshots", "name", faults)?,
+            attachments: all(client, "attachments", "instance", faults)?,
         })
     }
 
     /// Takes what all clients know of from what is there; what is left has no owner.
-    pub fn compare(&self, facts: &mut [&mut Facts], faults: &mut Vec<String>) {
+    fn compare(&self, facts: &mut [&mut Facts], faults: &mut Vec<String>) {
         let mut claimed = BTreeSet::new();
         for facts in facts {
             self.compare_client(facts, &mut claimed, faults);
@@ -135,10 +161,14 @@ impl Found {
     }
 
     /// Usage is the sum over what is there, and nothing is reserved.
-    pub fn compare_quota(&self, nodes: &Nodes, faults: &mut Vec<String>) -> Result<()> {
-        let mut client = Client::connect(nodes.address)?;
+    fn compare_quota(&self, nodes: &Nodes, faults: &mut Vec<String>) -> Result<()> {
+        let mut client = nodes.endpoints().connect_any()?;
         let quota = client
-            .send("GET", &format!("/os-quota-sets/{PROJECT}?usage=True"), "")?
+            .send(
+                "GET",
+                &format!("/os-quota-sets/{}?usage=True", nodes.endpoints().project()),
+                "",
+            )?
             .json()?;
         let sizes = self.volumes.values().chain(self.snapshots.values());
         let sum: u64 = sizes.filter_map(|one| one["size"].as_u64()).sum();
@@ -159,7 +189,7 @@ impl Found {
     }
 
     /// The folders hold the files of the records, no more, no fewer; each as large as its record says, and with its data.
-    pub fn compare_files(&self, nodes: &Nodes, facts: &[&mut Facts], faults: &mut Vec<String>) -> Result<()> {
+    fn compare_files(&self, nodes: &Nodes, facts: &[&mut Facts], faults: &mut Vec<String>) -> Result<()> {
         let mut data = BTreeMap::new();
         for facts in facts {
             data.extend(facts.resources.iter().map(|(name, one)| (name, &one.data)));
@@ -218,7 +248,7 @@ impl Found {
     }
 
     /// What the target daemons export is what is connected, in its present size; soon, for they may have been started this moment.
-    pub fn compare_exports(&self, nodes: &Nodes, faults: &mut Vec<String>) {
+    fn compare_exports(&self, nodes: &Nodes, faults: &mut Vec<String>) {
         if !nodes.shows_exports() {
             return;
         }
@@ -245,7 +275,7 @@ impl Found {
         }
     }
 
-    fn exports_differ(&self, index: usize, mut exports: crate::nodes::Exports) -> Vec<String> {
+    fn exports_differ(&self, index: usize, mut exports: crate::daemon::Exports) -> Vec<String> {
         let mut wrong = Vec::new();
         for (_, export, gib) in self.files_of(index) {
             let of_it = |attachment: &&Value| {
