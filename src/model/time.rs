@@ -33,6 +33,15 @@ impl Timestamp {
         )
     }
 
+    /// This point, `span` earlier; saturates at the smallest value.
+    #[must_use]
+    pub fn minus(self, span: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)),
+        )
+    }
+
     /// The time since `earlier`; zero if that is in the future (clocks may be set back).
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -13,8 +13,7 @@
 //! - Enum variants are encoded as their index: only append.
 
 use bincode::Options;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// The bytes are not a value of the type, or the value cannot be encoded.
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +54,11 @@ pub fn encoded_size<T: Serialize + ?Sized>(value: &T) -> Result<usize, CodecErro
     Ok(usize::try_from(options().serialized_size(value)?).unwrap_or(usize::MAX))
 }
 
-/// Decodes a value from all of these bytes.
+/// Decodes a value from all of these bytes, from which it may borrow.
 ///
 /// # Errors
 /// If they do not decode, or bytes are left over.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+pub fn decode<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, CodecError> {
     Ok(options().deserialize(bytes)?)
 }
 

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::frame::{self, Frame, FrameError, FrameReader, Kind};
+use super::endpoint::Arrival;
+use super::frame::{Frame, FrameError, FrameReader, Kind};
 use super::handshake;
-use super::header::{Goodbye, MessageHeader, Numbered, ReplyHeader};
-use super::outbound::Item;
+use super::header::{Goodbye, Incoming, Numbered, ReplyHeader};
+use super::outbound::Batch;
 use super::peer::{Answer, Peer};
 use super::{CallError, Router};
 use crate::messages::Pattern;
@@ -24,15 +24,15 @@ use crate::model::ErrorKind;
 /// A peer that was silent for so many pings is disconnected.
 const SUSPECT_AFTER: u32 = 3;
 /// The most bytes of one write.
-const BATCH_BYTES: usize = 64 * 1024;
-const BATCH_FRAMES: usize = 128;
+const WRITE_BYTES: usize = 64 * 1024;
+/// The most memory that a buffer of outgoing frames keeps when it was written.
+const MOST_KEPT: usize = 4 * WRITE_BYTES;
 
 /// Runs a connection until it ends. When it returns, the peer is closed and has no waiting callers.
 pub(super) async fn run<S: AsyncRead + AsyncWrite>(
     router: &Router,
     peer: &Arc<Peer>,
     reader: FrameReader<S>,
-    queue: mpsc::UnboundedReceiver<Item>,
     announced_version: u64,
 ) {
     let (reader, writer) = reader.split();
@@ -40,7 +40,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite>(
         biased;
         () = peer.closing.cancelled() => peer.reason(),
         reason = read(router, peer, reader) => reason,
-        reason = write(peer, writer, queue) => reason,
+        reason = write(peer, writer) => reason,
         reason = tick(router, peer, announced_version) => reason,
     };
     peer.close(reason);
@@ -59,10 +59,11 @@ async fn read<R: AsyncRead + Unpin>(router: &Router, peer: &Arc<Peer>, mut reade
             Ok(None) => return "the peer closed the connection".to_owned(),
             Err(error) => return error.to_string(),
         };
-        *peer.heard.lock() = Instant::now();
+        let now = Instant::now();
+        *peer.heard.lock() = now;
         add(&peer.traffic.frames_in, 1);
         add(&peer.traffic.bytes_in, frame.header.len() + frame.payload.len());
-        match dispatch(router, peer, &frame) {
+        match dispatch(router, peer, &frame, now) {
             Ok(None) => {}
             Ok(Some(reason)) => return format!("the peer said goodbye: {reason}"),
             Err(error) => return error.to_string(),
@@ -71,10 +72,15 @@ async fn read<R: AsyncRead + Unpin>(router: &Router, peer: &Arc<Peer>, mut reade
 }
 
 /// Handles a frame. `Some` is the peer's reason for leaving.
-fn dispatch(router: &Router, peer: &Arc<Peer>, frame: &Frame) -> Result<Option<String>, FrameError> {
+fn dispatch(
+    router: &Router,
+    peer: &Arc<Peer>,
+    frame: &Frame,
+    now: Instant,
+) -> Result<Option<String>, FrameError> {
     match frame.kind {
-        Kind::Cast => deliver(router, peer, Pattern::Cast, frame)?,
-        Kind::Call => deliver(router, peer, Pattern::Call, frame)?,
+        Kind::Cast => deliver(router, peer, Pattern::Cast, frame, now)?,
+        Kind::Call => deliver(router, peer, Pattern::Call, frame, now)?,
         Kind::Reply => {
             let header: ReplyHeader = frame.decode_header()?;
             peer.answered(header.id, Answer::Reply(header.status, frame.payload.clone()));
@@ -106,33 +112,42 @@ fn dispatch(router: &Router, peer: &Arc<Peer>, frame: &Frame) -> Result<Option<S
 }
 
 /// Delivers a peer's message and arranges for its answer.
-fn deliver(router: &Router, peer: &Arc<Peer>, pattern: Pattern, frame: &Frame) -> Result<(), FrameError> {
-    let mut header: MessageHeader = frame.decode_header()?;
-    let id = header.id;
+fn deliver(
+    router: &Router,
+    peer: &Arc<Peer>,
+    pattern: Pattern,
+    frame: &Frame,
+    now: Instant,
+) -> Result<(), FrameError> {
+    let mut header: Incoming<'_> = frame.decode_header()?;
+    let (id, to, message) = (header.id, header.to, header.message);
+    let arrival = match header.remaining_ms {
+        Some(left) => Arrival::waited_for(now, Duration::from_millis(left)),
+        None => Arrival {
+            at: now,
+            deadline: None,
+        },
+    };
     let rights = peer.rights();
-    let deadline = header
-        .remaining_ms
-        .and_then(|left| Instant::now().checked_add(Duration::from_millis(left)));
-    let delivered = match router.open_endpoint(&header.to).filter(|_| !peer.is_dismissed()) {
-        Some(endpoint) => match rights.check_name(&header.to.topic, &header.message) {
+    let delivered = match router.open_endpoint(to).filter(|_| !peer.is_dismissed()) {
+        Some(endpoint) => match rights.check_name(to.topic, message) {
             Ok(()) => {
-                let message = header.message.clone();
                 header.context = rights.believed(header.context, &peer.them.node);
-                let delivered = endpoint.deliver_bytes(header, pattern, &frame.payload, deadline, peer);
+                let delivered = endpoint.deliver_bytes(header, pattern, &frame.payload, arrival, peer);
                 delivered.inspect_err(|error| {
                     if let CallError::Refused(error) = error
                         && error.kind == ErrorKind::Forbidden
                     {
-                        router.log_forbidden(peer, &message, &error.client);
+                        router.log_forbidden(peer, message, &error.client);
                     }
                 })
             }
             Err(error) => {
-                router.log_forbidden(peer, &header.message, &error.client);
+                router.log_forbidden(peer, message, &error.client);
                 Err(CallError::Refused(error))
             }
         },
-        None => Err(CallError::Unreachable(header.to)),
+        None => Err(CallError::Unreachable(to.to_address())),
     };
     match delivered {
         Ok(()) if pattern == Pattern::Cast => peer.send_always(Kind::Accepted, &Numbered { id }),
@@ -142,34 +157,14 @@ fn deliver(router: &Router, peer: &Arc<Peer>, pattern: Pattern, frame: &Frame) -
     Ok(())
 }
 
-async fn write<W: AsyncWrite + Unpin>(
-    peer: &Peer,
-    mut writer: W,
-    mut queue: mpsc::UnboundedReceiver<Item>,
-) -> String {
+async fn write<W: AsyncWrite + Unpin>(peer: &Peer, mut writer: W) -> String {
     let patience = peer.options.ping_interval * SUSPECT_AFTER;
-    let mut items = Vec::with_capacity(BATCH_FRAMES);
-    let mut batch = Vec::new();
+    let mut batch = Batch::default();
     loop {
-        if queue.recv_many(&mut items, BATCH_FRAMES).await == 0 {
-            return "the queue has no senders any more".to_owned();
-        }
-        let (mut frames, mut ending) = (0, false);
-        let mut items = items.drain(..).peekable();
-        while let Some(item) = items.next() {
-            match item {
-                Item::Frame(frame) if !ending => {
-                    frames += 1;
-                    batch.extend_from_slice(&frame);
-                }
-                Item::Frame(_) => {}
-                Item::End => ending = true,
-            }
-            if batch.len() < BATCH_BYTES && items.peek().is_some() {
-                continue;
-            }
+        peer.outbound.take(&mut batch).await;
+        for chunk in batch.bytes.chunks(WRITE_BYTES) {
             let written = async {
-                writer.write_all(&batch).await?;
+                writer.write_all(chunk).await?;
                 writer.flush().await
             };
             match tokio::time::timeout(patience, written).await {
@@ -177,19 +172,18 @@ async fn write<W: AsyncWrite + Unpin>(
                 Ok(Err(error)) => return error.to_string(),
                 Err(_elapsed) => return format!("the peer took nothing for {patience:?}"),
             }
-            add(&peer.traffic.frames_out, frames);
-            add(&peer.traffic.bytes_out, batch.len());
-            peer.outbound.written(frames, batch.len());
-            frames = 0;
-            batch.clear();
+            add(&peer.traffic.bytes_out, chunk.len());
+            peer.outbound.written(0, chunk.len());
         }
-        if batch.capacity() > 4 * BATCH_BYTES {
-            batch = Vec::new();
-        }
-        if ending {
+        add(&peer.traffic.frames_out, batch.frames);
+        peer.outbound.written(batch.frames, 0);
+        if batch.is_last {
             // The peer may have left already.
             let _ = writer.shutdown().await;
             return "this node said goodbye".to_owned();
+        }
+        if batch.bytes.capacity() > MOST_KEPT {
+            batch.bytes = Vec::new();
         }
     }
 }
@@ -218,9 +212,8 @@ async fn tick(router: &Router, peer: &Peer, mut announced_version: u64) -> Strin
                 announced_version = version;
                 let (version, announcement) = router.announcement();
                 announced_version = announced_version.max(version);
-                match frame::encode(Kind::Announce, &(), &announcement, peer.limit()) {
-                    Ok(frame) => peer.outbound.send_always(frame),
-                    Err(error) => tracing::error!(peer = peer.them.node, %error, "an announcement could not be written"),
+                if let Err(error) = peer.queue(Kind::Announce, &(), &announcement) {
+                    tracing::error!(peer = peer.them.node, %error, "an announcement could not be written");
                 }
             }
         }

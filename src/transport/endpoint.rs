@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::header::MessageHeader;
+use super::header::Incoming;
 use super::mailbox::{Envelope, ReplyTo, Ticket};
 use super::peer::Peer;
 use super::stats::{ActorReport, ActorStats, MessageStats, State};
@@ -78,10 +78,8 @@ impl Endpoint {
         self.supervisor.stop();
         // Tasks are dropped by their arbiter a moment later. This has a separate grace period, since `within`
         // may have passed.
-        let gone = wait_until(&self.stats, Instant::now() + END_GRACE, |stats| {
-            !stats.is_living()
-        })
-        .await;
+        let grace = Instant::now() + END_GRACE;
+        let gone = self.stats.wait_until(grace, |stats| !stats.is_living()).await;
         if !gone {
             tracing::warn!(actor = %self.address(), "the actor did not end in time");
         }
@@ -90,7 +88,7 @@ impl Endpoint {
 
     /// Waits until the mailbox is empty and nothing is in work; false if `until` passed before.
     pub(super) async fn drained(&self, until: Instant) -> bool {
-        wait_until(&self.stats, until, |stats| stats.depth() == 0).await
+        self.stats.wait_until(until, |stats| stats.depth() == 0).await
     }
 
     pub(super) fn remember_undelivered_in(&self, undelivered: &Arc<RecentUndelivered>) {
@@ -107,7 +105,7 @@ impl Endpoint {
         &self,
         context: &Context,
         message: M,
-        deadline: Option<Instant>,
+        arrival: Arrival,
         reply: Option<ReplyTo<M::Reply>>,
     ) -> Result<(), CallError> {
         let handler = self
@@ -115,7 +113,7 @@ impl Endpoint {
             .get(M::NAME)
             .and_then(|handler| handler.as_any().downcast_ref::<TypedHandler<M>>());
         match handler {
-            Some(handler) => handler.enter(self, context.clone(), message, deadline, || reply),
+            Some(handler) => handler.enter(self, context.clone(), message, arrival, || reply),
             None => Err(self.unknown(M::SINCE)),
         }
     }
@@ -124,15 +122,15 @@ impl Endpoint {
     /// caller of this function to send.
     pub(super) fn deliver_bytes(
         &self,
-        header: MessageHeader,
+        header: Incoming<'_>,
         pattern: Pattern,
         payload: &[u8],
-        deadline: Option<Instant>,
+        arrival: Arrival,
         sender: &Arc<Peer>,
     ) -> Result<(), CallError> {
-        match self.handlers.get(header.message.as_str()) {
+        match self.handlers.get(header.message) {
             Some(handler) if handler.pattern() == pattern => {
-                handler.enter_bytes(self, header, payload, deadline, sender)
+                handler.enter_bytes(self, header, payload, arrival, sender)
             }
             Some(_) => {
                 let text = format!("{} did not come as what it is, cast or call", header.message);
@@ -151,23 +149,33 @@ impl Endpoint {
     }
 }
 
+/// When a message came, and when its sender stops waiting (`None` for a cast).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub(super) at: Instant,
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Arrival {
+    /// Now, of a message whose result is not waited for.
+    pub(super) fn now() -> Self {
+        Self {
+            at: Instant::now(),
+            deadline: None,
+        }
+    }
+
+    /// Of a message whose sender waits for so long; for ever, if that is beyond what the clock can say.
+    pub(super) fn waited_for(at: Instant, within: Duration) -> Self {
+        Self {
+            at,
+            deadline: at.checked_add(within),
+        }
+    }
+}
+
 /// How long a stopped actor's tasks may take to be dropped.
 const END_GRACE: Duration = Duration::from_secs(1);
-
-async fn wait_until(stats: &ActorStats, until: Instant, condition: impl Fn(&ActorStats) -> bool) -> bool {
-    let wait = async {
-        loop {
-            let mut change = std::pin::pin!(stats.changed.notified());
-            // Subscribes before it checks, so that a change in between is not missed.
-            change.as_mut().enable();
-            if condition(stats) {
-                return;
-            }
-            change.await;
-        }
-    };
-    tokio::time::timeout_at(until, wait).await.is_ok()
-}
 
 /// The handler of one kind of message.
 pub(super) trait MessageHandler: Send + Sync {
@@ -176,9 +184,9 @@ pub(super) trait MessageHandler: Send + Sync {
     fn enter_bytes(
         &self,
         endpoint: &Endpoint,
-        header: MessageHeader,
+        header: Incoming<'_>,
         payload: &[u8],
-        deadline: Option<Instant>,
+        arrival: Arrival,
         sender: &Arc<Peer>,
     ) -> Result<(), CallError>;
 }
@@ -209,7 +217,7 @@ impl<M: Message> TypedHandler<M> {
         endpoint: &Endpoint,
         context: Context,
         message: M,
-        deadline: Option<Instant>,
+        arrival: Arrival,
         reply: impl FnOnce() -> Option<ReplyTo<M::Reply>>,
     ) -> Result<(), CallError> {
         let unreachable = || CallError::Unreachable(endpoint.address().clone());
@@ -217,13 +225,19 @@ impl<M: Message> TypedHandler<M> {
             MessageStats::add(&self.stats.refused);
             return Err(unreachable());
         }
-        let ticket = Ticket::take(&endpoint.stats, &self.stats, M::NAME, &context.request_id)
-            .ok_or_else(|| CallError::Overloaded(endpoint.address().clone()))?;
+        let ticket = Ticket::take(
+            &endpoint.stats,
+            &self.stats,
+            M::NAME,
+            &context.request_id,
+            arrival.at,
+        )
+        .ok_or_else(|| CallError::Overloaded(endpoint.address().clone()))?;
         let refused = (self.deliver)(Envelope {
             context,
             message,
             ticket,
-            deadline,
+            deadline: arrival.deadline,
             reply: reply(),
         });
         // It may have gone down after the check.
@@ -253,9 +267,9 @@ impl<M: Message> MessageHandler for TypedHandler<M> {
     fn enter_bytes(
         &self,
         endpoint: &Endpoint,
-        header: MessageHeader,
+        header: Incoming<'_>,
         payload: &[u8],
-        deadline: Option<Instant>,
+        arrival: Arrival,
         sender: &Arc<Peer>,
     ) -> Result<(), CallError> {
         let refused = |error| {
@@ -267,8 +281,8 @@ impl<M: Message> MessageHandler for TypedHandler<M> {
         sender.rights().check_backend(&message).map_err(refused)?;
         let reply = || match M::PATTERN {
             Pattern::Cast => None,
-            Pattern::Call => sender.owe(header.id, endpoint.address()).map(ReplyTo::Peer),
+            Pattern::Call => sender.owe(header.id).map(ReplyTo::Peer),
         };
-        self.enter(endpoint, header.context, message, deadline, reply)
+        self.enter(endpoint, header.context, message, arrival, reply)
     }
 }

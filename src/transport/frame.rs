@@ -115,11 +115,11 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Decodes its header, to the type of its kind.
+    /// Decodes its header, to the type of its kind, which may borrow from the frame.
     ///
     /// # Errors
     /// `BadHeader`: the other side uses another protocol.
-    pub fn decode_header<H: serde::de::DeserializeOwned>(&self) -> Result<H, FrameError> {
+    pub fn decode_header<'f, H: serde::Deserialize<'f>>(&'f self) -> Result<H, FrameError> {
         codec::decode(&self.header).map_err(|error| FrameError::BadHeader(self.kind, error))
     }
 }
@@ -134,10 +134,12 @@ pub fn encode_raw<H: Serialize>(
     payload: &[u8],
     limit: usize,
 ) -> Result<Vec<u8>, FrameError> {
-    encode_parts(kind, header, limit, |frame| {
+    let mut frame = Vec::with_capacity(USUAL_FRAME);
+    encode_parts(&mut frame, kind, header, limit, |frame| {
         frame.write_all(payload)?;
         Ok(())
-    })
+    })?;
+    Ok(frame)
 }
 
 /// Encodes a frame.
@@ -150,20 +152,38 @@ pub fn encode<H: Serialize, P: Serialize>(
     payload: &P,
     limit: usize,
 ) -> Result<Vec<u8>, FrameError> {
-    encode_parts(kind, header, limit, |frame| {
+    let mut frame = Vec::with_capacity(USUAL_FRAME);
+    append(&mut frame, kind, header, payload, limit)?;
+    Ok(frame)
+}
+
+/// Encodes a frame at the end of `onto`.
+///
+/// # Errors
+/// As [`encode_raw`]; a part of the frame may be at its end then.
+pub fn append<H: Serialize, P: Serialize>(
+    onto: &mut Vec<u8>,
+    kind: Kind,
+    header: &H,
+    payload: &P,
+    limit: usize,
+) -> Result<(), FrameError> {
+    encode_parts(onto, kind, header, limit, |frame| {
         Ok(codec::encode_into(frame, payload)?)
     })
 }
 
 /// Writes both parts in one pass, then their lengths before them. What does not fit is measured, and not kept.
 fn encode_parts<H: Serialize>(
+    onto: &mut Vec<u8>,
     kind: Kind,
     header: &H,
     limit: usize,
-    payload: impl FnOnce(&mut Bounded) -> Result<(), FrameError>,
-) -> Result<Vec<u8>, FrameError> {
+    payload: impl FnOnce(&mut Bounded<'_>) -> Result<(), FrameError>,
+) -> Result<(), FrameError> {
+    let begin = onto.len();
     let mut frame = Bounded {
-        bytes: Vec::with_capacity(USUAL_FRAME),
+        bytes: onto,
         most: PREFIX.saturating_add(limit),
         written: 0,
     };
@@ -181,21 +201,21 @@ fn encode_parts<H: Serialize>(
         .ok()
         .filter(|_| bytes <= limit)
         .ok_or(too_large)?;
-    let mut frame = frame.bytes;
+    let frame = &mut onto[begin..];
     frame[..PREFIX].copy_from_slice(&len.to_le_bytes());
     frame[PREFIX] = kind as u8;
     frame[PREFIX + 1..PREFIX + FIXED].copy_from_slice(&header_len.to_le_bytes());
-    Ok(frame)
+    Ok(())
 }
 
 /// Keeps so many bytes, and counts all.
-struct Bounded {
-    bytes: Vec<u8>,
+struct Bounded<'b> {
+    bytes: &'b mut Vec<u8>,
     most: usize,
     written: usize,
 }
 
-impl Write for Bounded {
+impl Write for Bounded<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.written = self.written.saturating_add(bytes.len());
         if self.written <= self.most {

@@ -163,6 +163,45 @@ pub struct MessageHeader {
     pub context: Context,
 }
 
+/// A [`MessageHeader`] that is to be sent: the same bytes, without a copy of what it names.
+#[derive(Debug, Serialize)]
+pub(super) struct Outgoing<'m> {
+    pub(super) id: u64,
+    pub(super) to: &'m Address,
+    pub(super) message: &'m str,
+    pub(super) version: u16,
+    pub(super) remaining_ms: Option<u64>,
+    pub(super) context: &'m Context,
+}
+
+/// A [`MessageHeader`] that was received: the same bytes, without a copy of what is only compared.
+#[derive(Debug, Deserialize)]
+pub(super) struct Incoming<'m> {
+    pub(super) id: u64,
+    #[serde(borrow)]
+    pub(super) to: Destination<'m>,
+    pub(super) message: &'m str,
+    pub(super) version: u16,
+    pub(super) remaining_ms: Option<u64>,
+    pub(super) context: Context,
+}
+
+/// An [`Address`] in a received header.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Destination<'m> {
+    pub(super) topic: &'m str,
+    pub(super) server: Option<&'m str>,
+}
+
+impl Destination<'_> {
+    pub(super) fn to_address(self) -> Address {
+        Address {
+            topic: self.topic.to_owned(),
+            server: self.server.map(str::to_owned),
+        }
+    }
+}
+
 /// Reply: the result. The payload is the reply if it is `Done`, the actor's own error if it is `Refused`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplyHeader {
@@ -272,4 +311,47 @@ pub struct Goodbye {
 /// Time left in milliseconds, rounded up, so that 100 µs do not become zero.
 pub fn remaining_ms(within: Duration) -> u64 {
     u64::try_from(within.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::codec;
+
+    #[test]
+    fn what_is_sent_and_what_is_received_are_the_header_of_a_message() {
+        for server in [None, Some("h@b".to_owned())] {
+            let header = MessageHeader {
+                id: 7,
+                to: Address {
+                    topic: "volume".to_owned(),
+                    server,
+                },
+                message: "create_volume".to_owned(),
+                version: 3,
+                remaining_ms: Some(1500),
+                context: Context::internal("test"),
+            };
+            let outgoing = Outgoing {
+                id: header.id,
+                to: &header.to,
+                message: &header.message,
+                version: header.version,
+                remaining_ms: header.remaining_ms,
+                context: &header.context,
+            };
+            let bytes = codec::encode(&outgoing).unwrap();
+            assert_eq!(bytes, codec::encode(&header).unwrap());
+            let incoming: Incoming<'_> = codec::decode(&bytes).unwrap();
+            let received = MessageHeader {
+                id: incoming.id,
+                to: incoming.to.to_address(),
+                message: incoming.message.to_owned(),
+                version: incoming.version,
+                remaining_ms: incoming.remaining_ms,
+                context: incoming.context,
+            };
+            assert_eq!(received, header);
+        }
+    }
 }

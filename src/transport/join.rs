@@ -193,13 +193,11 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         dialed_by: DialedBy::Us,
         remote: remote.to_string(),
     };
-    let mut admitted = match router.admit(candidate, options) {
+    let admitted = match router.admit(candidate, options) {
         Ok(admitted) => admitted,
         Err(refuse) => return handshake::take_leave(met.reader, refuse, options).await,
     };
     link.state.lock().attempts = 0;
-    if let Some(queue) = admitted.queue.take() {
-        connection::run(router, &admitted.peer, met.reader, queue, version).await;
-    }
+    connection::run(router, &admitted.peer, met.reader, version).await;
     Ok(admitted.peer.reason())
 }

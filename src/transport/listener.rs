@@ -177,9 +177,7 @@ async fn introduce<S: AsyncRead + AsyncWrite + Unpin>(
         accepted = exchange => accepted,
     };
     drop(place);
-    let (introduced, (mut admitted, version)) = accepted?;
-    if let Some(queue) = admitted.queue.take() {
-        connection::run(router, &admitted.peer, introduced.reader, queue, version).await;
-    }
+    let (introduced, (admitted, version)) = accepted?;
+    connection::run(router, &admitted.peer, introduced.reader, version).await;
     Ok(())
 }

@@ -15,10 +15,10 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::peer::OwedAnswer;
-use super::stats::{ActorStats, InWork, MessageStats};
+use super::stats::{ActorStats, Begun, MessageStats};
 use super::{CallError, Serve};
 use crate::messages::{Message, Pattern};
-use crate::model::{Context, ErrorKind, Timestamp};
+use crate::model::{Context, ErrorKind};
 use crate::panic_text::panic_text;
 
 /// A place in a mailbox, and the record of the result of its message.
@@ -26,19 +26,20 @@ pub(super) struct Ticket {
     actor: Arc<ActorStats>,
     message: Arc<MessageStats>,
     name: &'static str,
-    request_id: String,
+    request_id: Arc<str>,
     taken_at: Instant,
     begun: Option<(Instant, u64)>,
     settled: bool,
 }
 
 impl Ticket {
-    /// Takes a place; `None` if the mailbox is full.
+    /// Takes a place at this time; `None` if the mailbox is full.
     pub(super) fn take(
         actor: &Arc<ActorStats>,
         message: &Arc<MessageStats>,
         name: &'static str,
         request_id: &str,
+        now: Instant,
     ) -> Option<Self> {
         if !actor.enter() {
             MessageStats::add(&message.refused);
@@ -49,29 +50,30 @@ impl Ticket {
             actor: Arc::clone(actor),
             message: Arc::clone(message),
             name,
-            request_id: request_id.to_owned(),
-            taken_at: Instant::now(),
+            request_id: Arc::from(request_id),
+            taken_at: now,
             begun: None,
             settled: false,
         })
     }
 
-    fn begin(&mut self) {
-        let now = Instant::now();
-        self.message.queue_time.observe(now - self.taken_at);
-        let work = InWork {
+    fn begin(&mut self, now: Instant) {
+        self.message
+            .queue_time
+            .observe(now.saturating_duration_since(self.taken_at));
+        let work = Begun {
             message: self.name,
-            request_id: self.request_id.clone(),
-            since: Timestamp::now(),
+            request_id: Arc::clone(&self.request_id),
+            at: now,
         };
         self.begun = Some((now, self.actor.begin_work(work)));
-        tracing::trace!(actor = %self.actor.address(), message = self.name, request_id = self.request_id, "begins");
+        tracing::trace!(actor = %self.actor.address(), message = self.name, request_id = &*self.request_id, "begins");
     }
 
     fn expired(mut self) {
         self.settled = true;
         MessageStats::add(&self.message.expired);
-        tracing::warn!(actor = %self.actor.address(), message = self.name, request_id = self.request_id,
+        tracing::warn!(actor = %self.actor.address(), message = self.name, request_id = &*self.request_id,
             waited = ?self.taken_at.elapsed(), "dropped a message whose deadline had passed");
         self.note("expired");
     }
@@ -111,7 +113,7 @@ impl Drop for Ticket {
         }
         if !self.settled {
             MessageStats::add(&self.message.lost);
-            tracing::warn!(actor = %self.actor.address(), message = self.name, request_id = self.request_id,
+            tracing::warn!(actor = %self.actor.address(), message = self.name, request_id = &*self.request_id,
                 begun = self.begun.is_some(), "lost a message with its actor");
             self.note("lost");
         }
@@ -165,16 +167,17 @@ impl<M: Message> Envelope<M> {
             deadline,
             reply,
         } = self;
-        let address = ticket.actor.address().clone();
-        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        let now = Instant::now();
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            let address = ticket.actor.address().clone();
             ticket.expired();
             if let Some(reply) = reply {
                 reply.send(Err(CallError::Timeout(address)));
             }
             return Ok(());
         }
-        let span = tracing::info_span!("serve", actor = %address, message = M::NAME, request_id = context.request_id);
-        ticket.begin();
+        let span = tracing::info_span!("serve", actor = %ticket.actor.address(), message = M::NAME, request_id = context.request_id);
+        ticket.begin(now);
         // The call of `serve` itself may panic too, so it happens inside the caught future.
         let work = async move { actor.serve(context, message).await };
         match std::panic::AssertUnwindSafe(work)

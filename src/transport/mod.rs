@@ -39,6 +39,7 @@ mod waiting_room;
 mod connection;
 mod mailbox;
 mod peer;
+mod peer_table;
 mod shell;
 
 pub use address::Address;

@@ -11,17 +11,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::DialedBy;
 use super::frame::{self, FrameError, Kind};
-use super::header::{
-    Announcement, Failure, Goodbye, Identity, MessageHeader, Numbered, ReplyHeader, ReplyStatus,
-};
+use super::header::{Announcement, Failure, Goodbye, Identity, Numbered, Outgoing, ReplyHeader, ReplyStatus};
 use super::options::TransportOptions;
-use super::outbound::{Item, Outbound};
+use super::outbound::{Outbound, Unsent};
 use super::rights::Rights;
 use super::tls::NodeCertificate;
 use super::{Address, CallError, codec};
@@ -89,6 +87,7 @@ pub(super) struct Peer {
     waiting: Mutex<Option<BTreeMap<u64, oneshot::Sender<Answer>>>>,
     next: AtomicU64,
     reason: Mutex<Option<String>>,
+    /// The largest frame that both sides accept.
     limit: usize,
 }
 
@@ -98,7 +97,7 @@ impl Peer {
         candidate: Candidate,
         rights: Rights,
         options: TransportOptions,
-    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Item>) {
+    ) -> Arc<Self> {
         let Candidate {
             them,
             announcement,
@@ -106,7 +105,7 @@ impl Peer {
             dialed_by,
             remote,
         } = candidate;
-        let (outbound, queue) = Outbound::new(options.outbound_messages, options.outbound_bytes);
+        let outbound = Outbound::new(options.outbound_messages, options.outbound_bytes);
         let limit = options
             .max_frame
             .min(usize::try_from(them.max_frame).unwrap_or(usize::MAX));
@@ -132,21 +131,11 @@ impl Peer {
             reason: Mutex::default(),
             limit,
         };
-        (Arc::new(peer), queue)
-    }
-
-    /// The largest frame that both sides accept.
-    pub(super) fn limit(&self) -> usize {
-        self.limit
+        Arc::new(peer)
     }
 
     pub(super) fn announced(&self) -> Arc<Announcement> {
         Arc::clone(&self.announced.read())
-    }
-
-    /// Whether a message to that address may be sent to it.
-    pub(super) fn serves(&self, to: &Address) -> bool {
-        self.announced.read().serves(to)
     }
 
     /// Whether its actors of that topic support a message of that version.
@@ -209,22 +198,23 @@ impl Peer {
     }
 
     /// The answer that is owed to a call of the peer; `None` if it used the number of a call that is not answered yet.
-    pub(super) fn owe(self: &Arc<Self>, id: u64, to: &Address) -> Option<OwedAnswer> {
+    pub(super) fn owe(self: &Arc<Self>, id: u64) -> Option<OwedAnswer> {
         self.answering.lock().insert(id).then(|| OwedAnswer {
             peer: Arc::clone(self),
             id,
-            to: to.clone(),
             is_sent: false,
         })
     }
 
-    /// Sends a frame with an owed answer, unless the peer no longer waits for it.
-    fn pay(&self, id: u64, frame: Vec<u8>) {
+    /// Sends an owed answer, unless the peer no longer waits for it.
+    fn pay(&self, id: u64, answer: impl FnOnce(&Self)) {
         // Held until the answer is queued, so that no goodbye is sent before it.
         let mut answering = self.answering.lock();
         if answering.remove(&id) {
-            self.outbound.send_always(frame);
-            self.answered.notify_waiters();
+            answer(self);
+            if answering.is_empty() {
+                self.answered.notify_waiters();
+            }
         }
     }
 
@@ -261,12 +251,20 @@ impl Peer {
 
     /// Queues a frame without payload that must not be dropped.
     pub(super) fn send_always<H: Serialize>(&self, kind: Kind, header: &H) {
-        match frame::encode(kind, header, &(), self.limit) {
-            Ok(frame) => self.outbound.send_always(frame),
-            Err(error) => {
-                tracing::error!(peer = self.them.node, ?kind, %error, "a frame could not be written")
-            }
+        if let Err(error) = self.queue(kind, header, &()) {
+            tracing::error!(peer = self.them.node, ?kind, %error, "a frame could not be written");
         }
+    }
+
+    /// The same with a payload.
+    pub(super) fn queue<H: Serialize, P: Serialize>(
+        &self,
+        kind: Kind,
+        header: &H,
+        payload: &P,
+    ) -> Result<(), FrameError> {
+        self.outbound
+            .send_always(|onto| frame::append(onto, kind, header, payload, self.limit))
     }
 
     /// Sends a message with a new number; its answer is received by the returned value.
@@ -291,22 +289,14 @@ impl Peer {
             });
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let header = MessageHeader {
+        let header = Outgoing {
             id,
-            to: to.clone(),
-            message: M::NAME.to_owned(),
+            to,
+            message: M::NAME,
             version: M::SINCE,
             remaining_ms,
-            context: context.clone(),
+            context,
         };
-        let frame = frame::encode(kind, &header, message, self.limit).map_err(|error| match error {
-            FrameError::TooLarge { bytes, limit } => CallError::TooLarge {
-                to: to.clone(),
-                bytes,
-                limit,
-            },
-            other => CallError::Refused(Error::internal(format!("{} to {to}: {other}", M::NAME))),
-        })?;
         let (sender, answer) = oneshot::channel();
         match &mut *self.waiting.lock() {
             Some(waiting) => waiting.insert(id, sender),
@@ -318,9 +308,22 @@ impl Peer {
             answer,
             cancel: kind == Kind::Call,
         };
-        if self.outbound.send(frame).is_err() {
+        let queued = self
+            .outbound
+            .send(|onto| frame::append(onto, kind, &header, message, self.limit));
+        if let Err(unsent) = queued {
             awaited.forget();
-            return Err(CallError::Overloaded(to.clone()));
+            return Err(match unsent {
+                Unsent::Full => CallError::Overloaded(to.clone()),
+                Unsent::Frame(FrameError::TooLarge { bytes, limit }) => CallError::TooLarge {
+                    to: to.clone(),
+                    bytes,
+                    limit,
+                },
+                Unsent::Frame(other) => {
+                    CallError::Refused(Error::internal(format!("{} to {to}: {other}", M::NAME)))
+                }
+            });
         }
         Ok(awaited)
     }
@@ -338,47 +341,31 @@ impl Peer {
 
     /// Tells the peer why a message was not handled.
     pub(super) fn refuse(&self, id: u64, error: CallError) {
-        self.outbound.send_always(self.failure(id, error));
-    }
-
-    /// The frame with the reply to a call.
-    fn answer<R: Serialize>(&self, id: u64, result: Result<R, CallError>) -> Vec<u8> {
-        let reply = match result {
-            Ok(reply) => reply,
-            Err(error) => return self.failure(id, error),
-        };
-        let status = ReplyStatus::Done;
-        match frame::encode(Kind::Reply, &ReplyHeader { id, status }, &reply, self.limit) {
-            Ok(frame) => frame,
-            Err(FrameError::TooLarge { bytes, limit }) => self.failed(id, Failure::too_large(bytes, limit)),
-            Err(error) => {
-                let error = Error::internal(format!("unwritable reply: {error}"));
-                self.failure(id, CallError::Refused(error))
-            }
+        match Failure::from_error(error) {
+            Ok(failure) => self.failed(id, failure),
+            Err(refused) => self.reply(id, ReplyStatus::Refused, &refused),
         }
     }
 
-    /// The frame that says why there is no reply.
-    fn failure(&self, id: u64, error: CallError) -> Vec<u8> {
-        let refused = match Failure::from_error(error) {
-            Ok(failure) => return self.failed(id, failure),
-            Err(refused) => refused,
-        };
-        let status = ReplyStatus::Refused;
-        match frame::encode(Kind::Reply, &ReplyHeader { id, status }, &refused, self.limit) {
-            Ok(frame) => frame,
+    /// Sends a reply, or why it cannot be sent.
+    fn reply<P: Serialize>(&self, id: u64, status: ReplyStatus, payload: &P) {
+        match self.queue(Kind::Reply, &ReplyHeader { id, status }, payload) {
+            Ok(()) => {}
             Err(FrameError::TooLarge { bytes, limit }) => self.failed(id, Failure::too_large(bytes, limit)),
+            Err(error) if status == ReplyStatus::Done => {
+                let error = Error::internal(format!("unwritable reply: {error}"));
+                self.refuse(id, CallError::Refused(error));
+            }
             Err(error) => {
                 tracing::error!(peer = self.them.node, %error, "a reply could not be written");
-                self.failed(id, Failure::Lost)
+                self.failed(id, Failure::Lost);
             }
         }
     }
 
-    fn failed(&self, id: u64, failure: Failure) -> Vec<u8> {
+    fn failed(&self, id: u64, failure: Failure) {
         let status = ReplyStatus::Failed(failure);
-        frame::encode(Kind::Reply, &ReplyHeader { id, status }, &(), self.limit)
-            .expect("a peer's frames hold a reply without a payload")
+        self.send_always(Kind::Reply, &ReplyHeader { id, status });
     }
 }
 
@@ -386,22 +373,25 @@ impl Peer {
 pub(super) struct OwedAnswer {
     peer: Arc<Peer>,
     id: u64,
-    to: Address,
     is_sent: bool,
 }
 
 impl OwedAnswer {
     pub(super) fn send<R: Serialize>(mut self, result: Result<R, CallError>) {
         self.is_sent = true;
-        self.peer.pay(self.id, self.peer.answer(self.id, result));
+        let id = self.id;
+        self.peer.pay(id, |peer| match result {
+            Ok(reply) => peer.reply(id, ReplyStatus::Done, &reply),
+            Err(error) => peer.refuse(id, error),
+        });
     }
 }
 
 impl Drop for OwedAnswer {
     fn drop(&mut self) {
         if !self.is_sent {
-            let lost = CallError::Lost(self.to.clone());
-            self.peer.pay(self.id, self.peer.failure(self.id, lost));
+            let id = self.id;
+            self.peer.pay(id, |peer| peer.failed(id, Failure::Lost));
         }
     }
 }

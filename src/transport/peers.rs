@@ -15,6 +15,7 @@ use super::admission::{self, AdmissionDecision, DialedBy};
 use super::header::{Announcement, Identity, Incarnation, Refusal, Refuse, TopicVersions};
 use super::options::TransportOptions;
 use super::peer::{Candidate, Peer};
+use super::peer_table::PeerTable;
 use super::rights::Rights;
 use crate::model::Timestamp;
 
@@ -106,7 +107,7 @@ pub(super) struct LinkState {
 }
 
 pub(super) struct Peers {
-    table: RwLock<BTreeMap<String, Arc<Peer>>>,
+    table: RwLock<PeerTable>,
     links: Mutex<Vec<Weak<Link>>>,
     events: broadcast::Sender<PeerEvent>,
     /// The nodes that were found at addresses of the configuration, and their incarnations.
@@ -168,7 +169,7 @@ impl Peers {
             }
             AdmissionDecision::Take | AdmissionDecision::Replace => {}
         }
-        let before = table.insert(node.clone(), Arc::clone(peer));
+        let before = table.insert(peer);
         drop(table);
         if let Some(before) = before {
             before.close("it was replaced by another connection to the node");
@@ -180,9 +181,9 @@ impl Peers {
     /// Records what a peer serves now, unless it may not.
     pub(super) fn announce(&self, peer: &Peer, announcement: Announcement) -> Result<(), Refuse> {
         // The lock is held while it is checked and recorded: of two peers that announce one address at once, one is refused.
-        let table = self.table.write();
+        let mut table = self.table.write();
         check_announcement(&table, peer, &announcement)?;
-        peer.announce(announcement);
+        table.announce(peer, announcement);
         drop(table);
         self.tell(peer, PeerChange::Announced);
         Ok(())
@@ -232,7 +233,7 @@ impl Peers {
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Peer>> {
-        self.table.read().values().cloned().collect()
+        self.table.read().all().cloned().collect()
     }
 
     pub(super) fn get(&self, node: &str) -> Option<Arc<Peer>> {
@@ -243,19 +244,17 @@ impl Peers {
     /// it. Several are used in turn.
     pub(super) fn serving(&self, to: &Address, since: u16) -> Option<Arc<Peer>> {
         let table = self.table.read();
-        let serving = || table.values().filter(|peer| peer.serves(to));
-        let understands = |peer: &&Arc<Peer>| peer.understands(&to.topic, since);
-        let mut first = serving();
-        let one = first.next()?;
-        if first.next().is_none() {
+        let serving = table.serving(to);
+        if let [one] = serving {
             return Some(Arc::clone(one));
         }
         // In order of their names, as the table is.
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let able = serving().filter(understands).count();
+        let understands = |peer: &&Arc<Peer>| peer.understands(&to.topic, since);
+        let able = serving.iter().filter(understands).count();
         match turn.checked_rem(able) {
-            Some(turn) => serving().filter(understands).nth(turn),
-            None => serving().nth(turn.checked_rem(serving().count())?),
+            Some(turn) => serving.iter().filter(understands).nth(turn),
+            None => serving.get(turn.checked_rem(serving.len())?),
         }
         .map(Arc::clone)
     }
@@ -286,11 +285,7 @@ impl Peers {
 }
 
 /// Refuses what a peer may not serve, and a backend that another peer serves.
-fn check_announcement(
-    table: &BTreeMap<String, Arc<Peer>>,
-    peer: &Peer,
-    announcement: &Announcement,
-) -> Result<(), Refuse> {
+fn check_announcement(table: &PeerTable, peer: &Peer, announcement: &Announcement) -> Result<(), Refuse> {
     if peer.options.trusts_every_peer {
         return Ok(());
     }
@@ -298,11 +293,9 @@ fn check_announcement(
     if let Some(address) = peer.rights().exceeds(announcement) {
         return refuse(format!("{address} is announced, which the node may not serve"));
     }
-    let others = table.values().filter(|other| other.them.node != peer.them.node);
-    for other in others {
-        let theirs = other.announced();
-        let mut own = announcement.endpoints.iter();
-        if let Some(address) = own.find(|own| own.server.is_some() && theirs.endpoints.contains(own)) {
+    for address in announcement.endpoints.iter().filter(|own| own.server.is_some()) {
+        let mut others = table.serving(address).iter();
+        if let Some(other) = others.find(|other| other.them.node != peer.them.node) {
             let node = &other.them.node;
             return refuse(format!(
                 "{address} is announced, which node '{node}' serves already"

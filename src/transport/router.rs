@@ -12,19 +12,19 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use parking_lot::RwLock;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::endpoint::Arrival;
 use super::frame::Kind;
 use super::handshake::Introduction;
-use super::header::{Announcement, Incarnation, Refusal, Refuse, TopicVersions, remaining_ms};
+use super::header::{Announcement, Destination, Incarnation, Refusal, Refuse, TopicVersions, remaining_ms};
 use super::join::JoinedPeer;
 use super::listener::ListenerHandle;
 use super::log_limit::LogLimit;
 use super::mailbox::ReplyTo;
 use super::options::TransportOptions;
-use super::outbound::Item;
 use super::peer::{Candidate, Peer, outcome};
 use super::peers::{Link, PeerEvent, PeerReport, Peers};
 use super::stats::{ActorReport, State};
@@ -209,20 +209,21 @@ impl Router {
         endpoints.values().flatten().cloned().collect()
     }
 
-    /// The local actor for a message to this address.
-    fn local(&self, to: &Address) -> Option<Endpoint> {
+    /// The local actor for a message to this topic and server.
+    fn local(&self, topic: &str, server: Option<&str>) -> Option<Endpoint> {
         let endpoints = self.inner.endpoints.read();
-        let of_topic = endpoints.get(&to.topic)?;
-        if to.server.is_some() {
-            return of_topic.iter().find(|endpoint| endpoint.address() == to).cloned();
+        let of_topic = endpoints.get(topic)?;
+        if server.is_some() {
+            let is_it = |endpoint: &&Endpoint| endpoint.address().server.as_deref() == server;
+            return of_topic.iter().find(is_it).cloned();
         }
-        let open: Vec<_> = of_topic.iter().filter(|endpoint| endpoint.is_open()).collect();
-        let turn = if open.len() > 1 {
-            self.inner.turn.fetch_add(1, Ordering::Relaxed)
-        } else {
-            0
+        let mut open = of_topic.iter().filter(|endpoint| endpoint.is_open());
+        let (first, others) = (open.next()?, open.clone().count());
+        let turn = match others {
+            0 => return Some(first.clone()),
+            _ => self.inner.turn.fetch_add(1, Ordering::Relaxed) % (others + 1),
         };
-        open.get(turn.checked_rem(open.len())?).copied().cloned()
+        std::iter::once(first).chain(open).nth(turn).cloned()
     }
 
     fn note<T>(
@@ -248,8 +249,8 @@ impl Router {
         context: &Context,
         message: M,
     ) -> Result<(), CallError> {
-        let sent = match self.local(to) {
-            Some(endpoint) => endpoint.deliver(context, message, None, None),
+        let sent = match self.local(&to.topic, to.server.as_deref()) {
+            Some(endpoint) => endpoint.deliver(context, message, Arrival::now(), None),
             None => match self.inner.peers.serving(to, M::SINCE) {
                 Some(peer) => send_remote(&peer, to, context, &message, peer.options.accept_timeout).await,
                 None => Err(CallError::Unreachable(to.clone())),
@@ -263,7 +264,7 @@ impl Router {
         let mut accepted = 0;
         for endpoint in self.endpoints() {
             if endpoint.address().topic == topic && endpoint.is_open() {
-                let sent = endpoint.deliver(context, message.clone(), None, None);
+                let sent = endpoint.deliver(context, message.clone(), Arrival::now(), None);
                 accepted += usize::from(self.note(endpoint.address(), M::NAME, context, sent).is_ok());
             }
         }
@@ -297,7 +298,7 @@ impl Router {
         message: M,
         within: Duration,
     ) -> Result<M::Reply, CallError> {
-        let answer = match self.local(to) {
+        let answer = match self.local(&to.topic, to.server.as_deref()) {
             Some(endpoint) => call_local(&endpoint, context, message, within).await,
             None => match self.inner.peers.serving(to, M::SINCE) {
                 Some(peer) => send_remote(&peer, to, context, &message, within).await,
@@ -327,11 +328,11 @@ impl Router {
     }
 
     /// The local actor for a peer's message; `None` while the node shuts down.
-    pub(super) fn open_endpoint(&self, to: &Address) -> Option<Endpoint> {
+    pub(super) fn open_endpoint(&self, to: Destination<'_>) -> Option<Endpoint> {
         if self.inner.leaving.is_cancelled() {
             None
         } else {
-            self.local(to)
+            self.local(to.topic, to.server)
         }
     }
 
@@ -378,14 +379,13 @@ impl Router {
         self.check_local(&candidate.announcement, options)?;
         let number = self.inner.peers.next_number();
         let rights = self.inner.peers.rights(&candidate, options);
-        let (peer, queue) = Peer::new(number, candidate, rights, options.clone());
+        let peer = Peer::new(number, candidate, rights, options.clone());
         self.inner.peers.admit(self.node(), &peer)?;
         tracing::info!(peer = peer.them.node, remote = peer.remote, incarnation = %peer.them.incarnation,
             "connected to another node");
         Ok(Admitted {
             router: self.clone(),
             peer,
-            queue: Some(queue),
         })
     }
 }
@@ -394,8 +394,6 @@ impl Router {
 pub(super) struct Admitted {
     router: Router,
     pub(super) peer: Arc<Peer>,
-    /// For the task that runs the connection.
-    pub(super) queue: Option<mpsc::UnboundedReceiver<Item>>,
 }
 
 impl Drop for Admitted {
@@ -417,9 +415,9 @@ async fn call_local<M: Message>(
     message: M,
     within: Duration,
 ) -> Result<M::Reply, CallError> {
-    let deadline = Instant::now().checked_add(within);
+    let arrival = Arrival::waited_for(Instant::now(), within);
     let (reply, answer) = oneshot::channel();
-    endpoint.deliver(context, message, deadline, Some(ReplyTo::Local(reply)))?;
+    endpoint.deliver(context, message, arrival, Some(ReplyTo::Local(reply)))?;
     match tokio::time::timeout(within, answer).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_dropped)) => Err(CallError::Lost(endpoint.address().clone())),

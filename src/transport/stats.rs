@@ -12,6 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::Address;
 use super::undelivered::RecentUndelivered;
@@ -169,6 +170,14 @@ pub struct InWork {
     pub since: Timestamp,
 }
 
+/// A message in work, as it is recorded.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) message: &'static str,
+    pub(super) request_id: Arc<str>,
+    pub(super) at: Instant,
+}
+
 /// The last unexpected end of an actor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LastFailure {
@@ -212,13 +221,14 @@ pub struct ActorStats {
     state: AtomicU8,
     incarnation: AtomicU64,
     next_ticket: AtomicU64,
-    in_work: Mutex<BTreeMap<u64, InWork>>,
+    in_work: Mutex<BTreeMap<u64, Begun>>,
     messages: Mutex<Vec<(&'static str, Arc<MessageStats>)>>,
     last_failure: Mutex<Option<LastFailure>>,
     /// Shells and tasks that still hold the actor.
     living: AtomicUsize,
-    /// Notified when `depth` or `living` decrease, or `state` improves.
-    pub(super) changed: Notify,
+    /// Notified when `depth` or `living` decrease, or `state` improves, while there are watchers.
+    changed: Notify,
+    watchers: AtomicUsize,
     /// The list of undelivered messages, once registered with a router.
     pub(super) undelivered: OnceLock<Arc<RecentUndelivered>>,
 }
@@ -237,6 +247,7 @@ impl ActorStats {
             last_failure: Mutex::default(),
             living: AtomicUsize::new(0),
             changed: Notify::new(),
+            watchers: AtomicUsize::new(0),
             undelivered: OnceLock::new(),
         }
     }
@@ -248,39 +259,63 @@ impl ActorStats {
 
     /// Its state.
     pub fn state(&self) -> State {
-        State::from_repr(self.state.load(Ordering::Acquire)).unwrap_or(State::Failed)
+        State::from_repr(self.state.load(Ordering::SeqCst)).unwrap_or(State::Failed)
     }
 
     pub(super) fn set_state(&self, state: State) {
-        self.state.store(state as u8, Ordering::Release);
-        self.changed.notify_waiters();
+        self.state.store(state as u8, Ordering::SeqCst);
+        self.notify();
     }
 
     /// Messages waiting or in work.
     pub fn depth(&self) -> usize {
-        self.depth.load(Ordering::Acquire)
+        self.depth.load(Ordering::SeqCst)
     }
 
     /// Takes a place in the mailbox, if one is free.
     pub(super) fn enter(&self) -> bool {
         self.depth
-            .try_update(Ordering::AcqRel, Ordering::Acquire, |depth| {
+            .try_update(Ordering::SeqCst, Ordering::Acquire, |depth| {
                 (depth < self.bound).then_some(depth + 1)
             })
             .is_ok()
     }
 
     pub(super) fn leave(&self) {
-        self.depth.fetch_sub(1, Ordering::AcqRel);
-        self.changed.notify_waiters();
+        self.depth.fetch_sub(1, Ordering::SeqCst);
+        self.notify();
+    }
+
+    /// Nearly always there is no watcher: then no lock is taken.
+    fn notify(&self) {
+        if self.watchers.load(Ordering::SeqCst) > 0 {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Waits until a condition of what is counted here holds; false if `until` passes before.
+    pub(super) async fn wait_until(&self, until: Instant, condition: impl Fn(&Self) -> bool) -> bool {
+        // Before the condition is checked for the first time: a change after that sees the watcher.
+        let _watcher = Watcher::new(&self.watchers);
+        let wait = async {
+            loop {
+                let mut change = std::pin::pin!(self.changed.notified());
+                change.as_mut().enable();
+                if condition(self) {
+                    return;
+                }
+                change.await;
+            }
+        };
+        tokio::time::timeout_at(until, wait).await.is_ok()
     }
 
     pub(super) fn is_living(&self) -> bool {
-        self.living.load(Ordering::Acquire) > 0
+        self.living.load(Ordering::SeqCst) > 0
     }
 
     pub(super) fn born(self: &Arc<Self>) -> Living {
-        self.living.fetch_add(1, Ordering::AcqRel);
+        self.living.fetch_add(1, Ordering::SeqCst);
         Living(Arc::clone(self))
     }
 
@@ -297,7 +332,7 @@ impl ActorStats {
         stats
     }
 
-    pub(super) fn begin_work(&self, work: InWork) -> u64 {
+    pub(super) fn begin_work(&self, work: Begun) -> u64 {
         let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
         self.in_work.lock().insert(ticket, work);
         ticket
@@ -317,7 +352,13 @@ impl ActorStats {
     /// A report for inspection. Never waits for the actor.
     pub fn report(&self, node: &str) -> ActorReport {
         let incarnation = self.incarnation.load(Ordering::Acquire);
-        let mut in_work: Vec<_> = self.in_work.lock().values().cloned().collect();
+        let (now, time) = (Instant::now(), Timestamp::now());
+        let shown = |work: &Begun| InWork {
+            message: work.message,
+            request_id: work.request_id.to_string(),
+            since: time.minus(now.saturating_duration_since(work.at)),
+        };
+        let mut in_work: Vec<_> = self.in_work.lock().values().map(shown).collect();
         in_work.sort_by(|a, b| (a.since, &a.request_id).cmp(&(b.since, &b.request_id)));
         ActorReport {
             address: self.address.to_string(),
@@ -344,8 +385,24 @@ pub(super) struct Living(Arc<ActorStats>);
 
 impl Drop for Living {
     fn drop(&mut self) {
-        self.0.living.fetch_sub(1, Ordering::AcqRel);
-        self.0.changed.notify_waiters();
+        self.0.living.fetch_sub(1, Ordering::SeqCst);
+        self.0.notify();
+    }
+}
+
+/// Counted while it waits.
+struct Watcher<'c>(&'c AtomicUsize);
+
+impl<'c> Watcher<'c> {
+    fn new(count: &'c AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Watcher<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

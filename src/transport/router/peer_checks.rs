@@ -63,7 +63,9 @@ impl Router {
         announcement: &Announcement,
         options: &TransportOptions,
     ) -> Result<(), Refuse> {
-        let is_local = |address: &&Address| address.server.is_some() && self.local(address).is_some();
+        let is_local = |address: &&Address| {
+            address.server.is_some() && self.local(&address.topic, address.server.as_deref()).is_some()
+        };
         match announcement.endpoints.iter().find(is_local) {
             Some(address) if senders::is_of_volume_nodes(&address.topic) && !options.trusts_every_peer => {
                 Err(Refuse::new(
