@@ -4,7 +4,7 @@ CARGO ?= cargo
 # What the tests of real storage need; `make run` needs the first only, to attach volumes.
 RUN_PACKAGES := tgt
 TEST_PACKAGES := e2fsprogs tgt libiscsi-bin qemu-utils qemu-block-extra python3-venv golang-go golang-github-gophercloud-gophercloud-dev \
-	etcd-server etcd-client iproute2 curl
+	etcd-server etcd-client iproute2 curl faketime
 GUEST_PACKAGES := mmdebstrap user-mode-linux e2fsprogs procps python3-venv
 # What a program of the guest is told: make guest-kills GUEST_ARGS="--seconds 300 --seed 7".
 GUEST_ARGS ?=
@@ -22,7 +22,7 @@ NOTIFICATIONS_ARGS ?=
 EXAMPLES ?= 30
 GUEST_RUN := tests/guest/run target/guest
 
-.PHONY: run test lint format clippy deny unit docs clients clients-table api-fuzz tempest tempest-keystone notifications-amqp sim sim-replay soak cluster-soak bench help \
+.PHONY: run test lint format clippy deny unit docs clients clients-cluster clients-table api-fuzz tempest tempest-keystone notifications-amqp sim sim-replay soak cluster-soak bench help \
 	guest-image guest-test guest-attach guest-storage guest-wipe guest-faults guest-kills guest-migrate guest-matrix guest-lio guest-nvmet guest-bench
 
 help: ## Say what there is
@@ -75,7 +75,7 @@ soak: ## Kill the nodes of a real service under load, a thousand times (KILLS=n;
 	@PUMICE_SOAK_KILLS=$(KILLS) PUMICE_SOAK_EVERY=100 $(CARGO) test --quiet --locked --test soak -- --nocapture
 
 cluster-soak: ## Three control nodes, three members of etcd and four volume nodes in network namespaces: killed, stopped, cut off (FAULTS=n; PUMICE_CLUSTER_SEED=n)
-	@scripts/install-packages $(RUN_PACKAGES) etcd-server etcd-client iproute2
+	@scripts/install-packages $(RUN_PACKAGES) etcd-server etcd-client iproute2 faketime
 	@PUMICE_CLUSTER_FAULTS=$(FAULTS) PUMICE_CLUSTER_EVERY=25 $(CARGO) test --quiet --locked --test cluster -- --nocapture
 
 docs:
@@ -84,6 +84,12 @@ docs:
 clients: ## Tests with real clients against real processes and real iSCSI
 	@$(CARGO) build --quiet --locked --bin pumice
 	@tests/clients/run
+
+clients-cluster: ## The tests of clients that share a service, against three control nodes on etcd behind a balancer
+	@scripts/install-packages $(TEST_PACKAGES)
+	@$(CARGO) build --quiet --locked --bin pumice
+	@files=$$(cd tests/clients && grep -lE '\((either|shared)\b|, (either|shared)\b' test_*.py) && \
+		CONTROL_NODES=3 tests/clients/run $$files
 
 clients-table: ## Every call of every client, compared with docs/reference/clients.md (UPDATE=1 writes it)
 	@scripts/install-packages $(TEST_PACKAGES)

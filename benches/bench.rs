@@ -25,7 +25,7 @@ use anyhow::{Context, Result};
 use pumice::store::Store;
 use support::http::{Client, closed_loop, request};
 use support::server::Server;
-use support::{bare, calls, copies, etcd, lists};
+use support::{bare, calls, copies, etcd, fleet, lists};
 
 /// The configuration under test: the fake driver, no quota in the way.
 const CONFIG: &str = r#"
@@ -106,6 +106,10 @@ async fn run() -> Result<()> {
     }
     if is_wanted("etcd") {
         on_etcd(&mut report).await?;
+    }
+    // Minutes: when it is asked for by its name.
+    if parts.iter().any(|wanted| wanted == "fleet") {
+        fleet(&mut report).await?;
     }
     println!("{} of the targets missed", report.missed);
     if report.missed > 0 && std::env::args().any(|argument| argument == "--strict") {
@@ -357,6 +361,81 @@ async fn copies(report: &mut Report) -> Result<()> {
             Target::None,
         );
     }
+    Ok(())
+}
+
+/// A control node with a thousand volume nodes of ten pools. `PUMICE_FLEET_VOLUMES` says how many volumes are made.
+async fn fleet(report: &mut Report) -> Result<()> {
+    const NODES: usize = 1000;
+    const POOLS: usize = 10;
+    let volumes: usize = std::env::var("PUMICE_FLEET_VOLUMES")
+        .ok()
+        .map_or(Ok(100_000), |count| count.parse())?;
+    let folder = folder()?;
+    let alone = Server::start(folder.path()).await?;
+    let create = |server: &Server| {
+        let (path, token) = (format!("/v3/{}/volumes", server.project), server.token.clone());
+        move |index: usize| {
+            let body = format!(r#"{{"volume": {{"size": 1, "name": "bench-{index}"}}}}"#);
+            request("POST", &path, &token, &body)
+        }
+    };
+    closed_loop(alone.address, 64, 500, 202, create(&alone)).await?;
+    let of_one = closed_loop(alone.address, 64, 10_000, 202, create(&alone)).await?;
+    drop(alone);
+
+    let folder = tempfile::tempdir()?;
+    let authority = fleet::Authority::new(folder.path())?;
+    let listen = support::server::free_address()?;
+    let file = |name: &str| folder.path().join(name);
+    let config = format!(
+        "[node]\nhost = \"control\"\nroles = [\"control\"]\n[log]\nfilter = \"warn\"\n[quota]\nvolumes = -1\ngigabytes = -1\n\
+         [transport]\nlisten = \"{listen}\"\ncertificate = {:?}\nkey = {:?}\nca = {:?}\n",
+        file("node.pem"),
+        file("node.key"),
+        file("ca.pem"),
+    );
+    std::fs::write(file("bench.toml"), config)?;
+    let server = Server::start(folder.path()).await?;
+    let nodes = fleet::Fleet::start(&authority, NODES, POOLS, listen)?;
+    let joined = fleet::all_are_up(&server, NODES).await?;
+    let cpu = server.cpu_seconds()?;
+    let at_rest = Instant::now();
+    tokio::time::sleep(std::time::Duration::from_secs(20)).await;
+    let idle = (server.cpu_seconds()? - cpu) / at_rest.elapsed().as_secs_f64();
+    println!(
+        "    {NODES} nodes of {POOLS} pools joined in {:.1} s; at rest the control node uses {:.3} of a core and {:.0} MB",
+        joined.as_secs_f64(),
+        idle,
+        server.resident()?
+    );
+    let (cpu, begun) = (server.cpu_seconds()?, Instant::now());
+    let made = closed_loop(server.address, 64, volumes, 202, create(&server)).await?;
+    let drained = server.drain().await?;
+    let placed = volumes as f64 / begun.elapsed().as_secs_f64();
+    report.line(
+        &format!("volumes made on {NODES} nodes of {POOLS} pools"),
+        placed,
+        "/s",
+        ("creates on one pool in this run", of_one.per_second),
+        Target::AtLeast(1000.0),
+    );
+    println!(
+        "    p50 {:.1} ms, p99 {:.1} ms; all were available {:.1} s after the last answer; {:.2} ms of CPU for each, {:.0} MB",
+        made.p50.as_secs_f64() * 1e3,
+        made.p99.as_secs_f64() * 1e3,
+        drained.as_secs_f64(),
+        (server.cpu_seconds()? - cpu) * 1e3 / volumes as f64,
+        server.resident()?
+    );
+    report.line(
+        "nodes that are up after it",
+        fleet::up(&server).await? as f64,
+        "",
+        ("nodes", NODES as f64),
+        Target::AtLeast(NODES as f64),
+    );
+    drop(nodes);
     Ok(())
 }
 

@@ -4,6 +4,7 @@ pub mod bare;
 pub mod calls;
 pub mod copies;
 pub mod etcd;
+pub mod fleet;
 pub mod http;
 pub mod lists;
 pub mod populate;

@@ -129,6 +129,19 @@ impl Server {
         Ok(lowest)
     }
 
+    /// Seconds of CPU that it has used.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let (_, fields) = stat.rsplit_once(") ").context("no stat")?;
+        let ticks = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .map(str::parse::<f64>)
+            .sum::<Result<f64, _>>()?;
+        Ok(ticks / 100.0)
+    }
+
     /// Resident memory in MB (10^6 bytes) now.
     pub fn resident(&self) -> Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;

@@ -183,7 +183,7 @@ fn serve_with(args: &ServeArgs) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             tracing::error!(error = error.as_ref(), "cannot go on");
-            ExitCode::FAILURE
+            serve::exit_code(error.as_ref())
         }
     }
 }

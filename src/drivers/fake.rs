@@ -31,8 +31,10 @@ use crate::model::{Existing, PoolStats, Reference, SnapshotId, StorageName, Volu
 /// Options of a fake backend.
 #[derive(Clone, Debug)]
 pub struct FakeOptions {
-    /// Its one pool.
+    /// Its pool.
     pub pool_name: String,
+    /// How many pools it reports, `NAME`, `NAME-2` and so on. They share one storage and its capacity.
+    pub pools: usize,
     /// Its capacity in GiB; `None` for unlimited.
     pub capacity_gib: Option<u64>,
     /// How long each verb takes.
@@ -49,6 +51,7 @@ impl Default for FakeOptions {
     fn default() -> Self {
         Self {
             pool_name: "fake".to_owned(),
+            pools: 1,
             capacity_gib: None,
             latency: Duration::ZERO,
             exportable: true,
@@ -314,8 +317,12 @@ impl VolumeDriver for FakeDriver {
                 ),
                 None => (Capacity::Infinite, Capacity::Infinite),
             };
-            Ok(vec![PoolStats {
-                pool_name: self.options.pool_name.clone(),
+            let name = &self.options.pool_name;
+            let pool = |number: usize| PoolStats {
+                pool_name: match number {
+                    1 => name.clone(),
+                    further => format!("{name}-{further}"),
+                },
                 total_capacity_gb: total,
                 free_capacity_gb: free,
                 allocated_capacity_gb: 0.0,
@@ -329,7 +336,8 @@ impl VolumeDriver for FakeDriver {
                 total_volumes: u64::try_from(storage.volumes.len() + storage.snapshots.len())
                     .unwrap_or(u64::MAX),
                 extra: BTreeMap::new(),
-            }])
+            };
+            Ok((1..=self.options.pools).map(pool).collect())
         })
     }
 

@@ -1,5 +1,6 @@
 """Fixtures: a Pumice for a module or for a test, always ended, its log shown when a test fails."""
 
+import os
 import pathlib
 import sys
 
@@ -7,7 +8,12 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+import cluster  # noqa: E402
 import pumice as harness  # noqa: E402
+
+# `make clients-cluster`: what is shared is three control nodes on etcd, behind a balancer.
+IS_CLUSTER = os.environ.get("CONTROL_NODES") == "3"
+SHAPES = ["three control nodes"] if IS_CLUSTER else ["one process", "control and volume"]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -20,11 +26,14 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
-@pytest.fixture(scope="module", params=["one process", "control and volume"])
+def make_shared(folder, split=False):
+    return cluster.Cluster(folder) if IS_CLUSTER else harness.Pumice(folder, split=split)
+
+
+@pytest.fixture(scope="module", params=SHAPES)
 def either(request, tmp_path_factory):
-    """A running Pumice: of one process, and of two."""
-    split = request.param == "control and volume"
-    pumice = harness.Pumice(tmp_path_factory.mktemp("pumice"), split=split)
+    """A running Pumice: of one process, and of two; or of three control nodes and a volume node."""
+    pumice = make_shared(tmp_path_factory.mktemp("pumice"), split=request.param == "control and volume")
     try:
         yield pumice.start()
     finally:
@@ -33,8 +42,8 @@ def either(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """A running Pumice of one process, for tests that leave nothing behind."""
-    pumice = harness.Pumice(tmp_path_factory.mktemp("pumice"))
+    """A running Pumice of one process (or of three control nodes), for tests that leave nothing behind."""
+    pumice = make_shared(tmp_path_factory.mktemp("pumice"))
     try:
         yield pumice.start()
     finally:

@@ -30,6 +30,8 @@ enum Fault {
     Cut(Part, Part, Direction),
     /// From all others, and from the clients.
     Isolate(Part, Direction),
+    /// The clock of a node jumps, to so many seconds from that of the machine.
+    Clock(Part, i64),
 }
 
 /// One that has begun.
@@ -46,13 +48,14 @@ enum Kind {
     Stop(fn(usize) -> Part, usize),
     Cut((fn(usize) -> Part, usize), (fn(usize) -> Part, usize)),
     Isolate(fn(usize) -> Part, usize),
+    Clock(fn(usize) -> Part, usize),
 }
 
 const CONTROL: (fn(usize) -> Part, usize) = (Part::Control, CONTROL_NODES);
 const ETCD: (fn(usize) -> Part, usize) = (Part::Etcd, MEMBERS);
 const VOLUME: (fn(usize) -> Part, usize) = (Part::Volume, VOLUME_NODES);
 
-const KINDS: [(Kind, u32); 15] = [
+const KINDS: [(Kind, u32); 17] = [
     (Kind::Kill(CONTROL.0, CONTROL.1), 16),
     (Kind::Kill(VOLUME.0, VOLUME.1), 12),
     (Kind::Kill(ETCD.0, ETCD.1), 6),
@@ -68,7 +71,12 @@ const KINDS: [(Kind, u32); 15] = [
     (Kind::Isolate(CONTROL.0, CONTROL.1), 6),
     (Kind::Isolate(ETCD.0, ETCD.1), 4),
     (Kind::Isolate(VOLUME.0, VOLUME.1), 5),
+    (Kind::Clock(CONTROL.0, CONTROL.1), 4),
+    (Kind::Clock(VOLUME.0, VOLUME.1), 3),
 ];
+
+/// By how many seconds clocks differ from that of the machine at most. Certificates begin five minutes before they are issued.
+const CLOCKS: i64 = 240;
 
 /// How long a fault lasts: mostly short, sometimes until everyone has noticed, seldom as long as this.
 pub struct Lengths {
@@ -83,6 +91,8 @@ impl Lengths {
             // A supervisor waits less.
             Fault::Kill(_) | Fault::KillLeader(_) => Duration::from_secs(15).min(self.cut),
             Fault::Cut(..) | Fault::Isolate(..) => self.cut,
+            // It stays as it is; the time is for it to be seen.
+            Fault::Clock(..) => Duration::from_secs(1),
         };
         let chosen = match rng.random_range(0..100) {
             0..55 => Duration::from_millis(rng.random_range(100..2000)),
@@ -97,7 +107,9 @@ impl Fault {
     /// The hosts that it is about. No two faults of one host go on at once.
     fn touches(self) -> Vec<u8> {
         match self {
-            Self::Kill(part) | Self::Stop(part) | Self::Isolate(part, _) => vec![part.host()],
+            Self::Kill(part) | Self::Stop(part) | Self::Isolate(part, _) | Self::Clock(part, _) => {
+                vec![part.host()]
+            }
             Self::KillLeader(index) => vec![Part::Etcd(index).host()],
             Self::Cut(one, other, _) => vec![one.host(), other.host()],
         }
@@ -117,6 +129,7 @@ impl Fault {
                 format!("{} to {} cut{}", one.kind(), other.kind(), way(direction))
             }
             Self::Isolate(part, direction) => format!("{} cut off{}", part.kind(), way(direction)),
+            Self::Clock(part, _) => format!("clock of a {} set", part.kind()),
         }
     }
 
@@ -172,6 +185,10 @@ impl Active {
                 }
                 true
             }
+            Fault::Clock(part, seconds) => {
+                nodes.set_clock(part, seconds)?;
+                nodes.has_clocks()
+            }
         };
         let ends = Instant::now() + lengths.draw(fault, rng);
         Ok(has_begun.then(|| (Self { fault, ends }, fault.name())))
@@ -183,6 +200,7 @@ impl Active {
             Fault::Kill(part) => nodes.begin(part),
             Fault::KillLeader(index) => nodes.begin(Part::Etcd(index)),
             Fault::Stop(part) => nodes.signal(part, Signal::CONT),
+            Fault::Clock(..) => Ok(()),
             Fault::Cut(..) | Fault::Isolate(..) => {
                 for (from, to) in self.fault.pairs() {
                     nodes.network.mend(from, to)?;
@@ -212,6 +230,9 @@ fn draw(nodes: &Nodes, rng: &mut StdRng) -> Option<Fault> {
         Kind::Kill(part, count) => Fault::Kill(one_of((part, count), rng)),
         Kind::KillLeader => Fault::KillLeader(nodes.leader()?),
         Kind::Stop(part, count) => Fault::Stop(one_of((part, count), rng)),
+        Kind::Clock(part, count) => {
+            Fault::Clock(one_of((part, count), rng), rng.random_range(-CLOCKS..CLOCKS))
+        }
         Kind::Isolate(part, count) => Fault::Isolate(one_of((part, count), rng), direction(rng)),
         Kind::Cut(one, other) => {
             let (one, other) = (one_of(one, rng), one_of(other, rng));

@@ -1,6 +1,6 @@
 //! A cluster of three control nodes, three members of etcd and four volume nodes, each on a host of its own in network namespaces:
-//! processes are killed and stopped, links are cut in both directions or in one, hosts are cut off, one at a time and two at a time, while
-//! clients make, copy, grow, describe, attach and delete through any control node. Again and again all faults end and all comes to
+//! processes are killed and stopped, links are cut in both directions or in one, hosts are cut off, clocks jump by minutes, one at a time
+//! and two at a time, while clients make, copy, grow, describe, attach and delete through any control node. Again and again all faults end and all comes to
 //! rest, and is held against what the clients were answered.
 //!
 //! `PUMICE_CLUSTER_FAULTS` says how often (`make cluster-soak` is the long form), `PUMICE_CLUSTER_EVERY` after how many faults it is

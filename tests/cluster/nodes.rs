@@ -48,6 +48,9 @@ const PASSWORD: &str = "of the administrator";
 /// The exit codes of a control node that a supervisor is to start again: its store failed, its place was taken.
 const TO_BE_STARTED_AGAIN: [i32; 2] = [74, 75];
 
+/// What gives a process another clock (Debian: `faketime`).
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
 /// What volume nodes say when their backend obeys, and before that when its daemon serves.
 const BACKEND_IS_UP: &[u8] = b"backend is up";
 
@@ -143,6 +146,7 @@ impl Nodes {
             ended: BTreeMap::new(),
         };
         for part in hosts() {
+            nodes.set_clock(part, 0)?;
             nodes.begin(part)?;
         }
         nodes.wait_until_all_are_up()?;
@@ -170,8 +174,14 @@ impl Nodes {
         let host = part.host();
         match part {
             Part::Target(_) => Ok(()),
-            Part::Control(index) => self.control[index].begin(self.network.command(host, PROGRAM)),
-            Part::Volume(index) => self.volumes[index].begin(self.network.command(host, PROGRAM)),
+            Part::Control(index) => {
+                let command = self.with_clock(part, self.network.command(host, PROGRAM));
+                self.control[index].begin(command)
+            }
+            Part::Volume(index) => {
+                let command = self.with_clock(part, self.network.command(host, PROGRAM));
+                self.volumes[index].begin(command)
+            }
             Part::Etcd(index) => {
                 self.members[index] = Some(self.member(index)?);
                 Ok(())
@@ -211,6 +221,34 @@ impl Nodes {
         };
         let pid = Pid::from_raw(i32::try_from(pid.context("it runs")?)?).context("a pid")?;
         Ok(rustix::process::kill_process(pid, signal)?)
+    }
+
+    /// The clock of a node shows this from now on: so many seconds more or fewer than that of the machine. It is read once a second.
+    pub fn set_clock(&self, part: Part, seconds: i64) -> Result<()> {
+        // As a whole, or it is read half written.
+        let (next, file) = (self.clock(part).with_extension("next"), self.clock(part));
+        std::fs::write(&next, format!("{seconds:+}s\n"))?;
+        Ok(std::fs::rename(next, file)?)
+    }
+
+    fn clock(&self, part: Part) -> PathBuf {
+        self.folder.join(format!("clock-{}", part.host()))
+    }
+
+    /// Whether clocks can be set.
+    pub fn has_clocks(&self) -> bool {
+        Path::new(FAKETIME).exists()
+    }
+
+    fn with_clock(&self, part: Part, mut command: Command) -> Command {
+        if self.has_clocks() {
+            command
+                .env("LD_PRELOAD", FAKETIME)
+                .env("FAKETIME_TIMESTAMP_FILE", self.clock(part))
+                .env("FAKETIME_CACHE_DURATION", "1")
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
+        command
     }
 
     /// Starts again what a supervisor would: control nodes that ended by themselves with a code that asks for it. Others must not end.

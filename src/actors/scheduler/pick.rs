@@ -8,8 +8,6 @@
 //! help an operator. Among pools of equal weight the one with the least allocated is chosen (Cinder takes any), so that
 //! pools of unknown capacity are filled evenly.
 
-use std::collections::BTreeMap;
-
 use super::filters::{self, Ask, Filter, UnknownName};
 use super::pool_state::PoolState;
 use super::weighers::{self, Multipliers, Weigher, normalise};
@@ -86,39 +84,36 @@ fn not_tried(pool: &PoolState, ask: &Ask<'_>) -> Result<(), String> {
         .map_or(Ok(()), |why| Err(why.clone()))
 }
 
-/// The remaining candidates, stage by stage.
+/// The remaining candidates, stage by stage. What is said of a pool in the decision is made for those that are listed only: there may be
+/// ten thousand.
 struct Sieve<'a> {
     candidates: &'a [Candidate<'a>],
-    verdicts: Vec<PoolEvaluation>,
+    /// For each candidate the stage that dropped it, and why.
+    dropped: Vec<Option<(&'static str, String)>>,
     left: Vec<usize>,
     stages: Vec<Stage>,
+    /// For each weigher its share of the weight of each candidate that is left.
+    shares: Vec<(&'static str, Vec<f64>)>,
 }
 
 impl<'a> Sieve<'a> {
     fn new(candidates: &'a [Candidate<'a>]) -> Self {
-        let fresh = |candidate: &Candidate<'_>| PoolEvaluation {
-            pool: candidate.pool.name().clone(),
-            dropped_by: None,
-            reason: None,
-            weight: None,
-            weights: BTreeMap::new(),
-        };
         Self {
             candidates,
-            verdicts: candidates.iter().map(fresh).collect(),
+            dropped: vec![None; candidates.len()],
             left: (0..candidates.len()).collect(),
             stages: Vec::new(),
+            shares: Vec::new(),
         }
     }
 
     fn stage(&mut self, name: &'static str, passes: impl Fn(&Candidate<'_>) -> Result<(), String>) {
         let before = self.left.len();
-        let (candidates, verdicts) = (self.candidates, &mut self.verdicts);
+        let (candidates, dropped) = (self.candidates, &mut self.dropped);
         self.left.retain(|&index| match passes(&candidates[index]) {
             Ok(()) => true,
             Err(reason) => {
-                verdicts[index].dropped_by = Some(name);
-                verdicts[index].reason = Some(reason);
+                dropped[index] = Some((name, reason));
                 false
             }
         });
@@ -135,43 +130,58 @@ impl<'a> Sieve<'a> {
             .iter()
             .map(|&index| self.candidates[index].pool)
             .collect();
-        for &index in &self.left {
-            self.verdicts[index].weight = Some(0.0);
-        }
         for weigher in weighers {
-            let values = normalise(&(weigher.values)(&pools, ask, weigher.multiplier));
-            for (&index, value) in self.left.iter().zip(values) {
-                let (verdict, share) = (&mut self.verdicts[index], weigher.multiplier * value);
-                verdict.weights.insert(weigher.name, share);
-                verdict.weight = verdict.weight.map(|sum| sum + share);
+            let mut shares = normalise(&(weigher.values)(&pools, ask, weigher.multiplier));
+            for share in &mut shares {
+                *share *= weigher.multiplier;
             }
+            self.shares.push((weigher.name, shares));
         }
     }
 
     fn decide(mut self, ask: &Ask<'_>) -> Decision {
-        let weight = |index: &usize| self.verdicts[*index].weight.unwrap_or(f64::NEG_INFINITY);
-        let allocated = |index: &usize| self.candidates[*index].pool.allocated();
-        let best = self.left.iter().min_by(|a, b| {
+        let weights: Vec<f64> = (0..self.left.len())
+            .map(|place| self.shares.iter().map(|(_, shares)| shares[place]).sum())
+            .collect();
+        let allocated = |place: usize| self.candidates[self.left[place]].pool.allocated();
+        let best = (0..self.left.len()).min_by(|&a, &b| {
             // Candidates are ordered by name, and of equals the first is taken.
-            weight(b)
-                .total_cmp(&weight(a))
+            weights[b]
+                .total_cmp(&weights[a])
                 .then_with(|| allocated(a).total_cmp(&allocated(b)))
         });
-        let best = best.copied();
+        let best = best.map(|place| self.left[place]);
         let chosen = best.map(|index| self.candidates[index].pool.name().clone());
-        if let Some(index) = best.filter(|index| *index >= NAMED_POOLS) {
-            self.verdicts.swap(NAMED_POOLS - 1, index);
+        let mut listed: Vec<usize> = (0..self.candidates.len().min(NAMED_POOLS)).collect();
+        if let (Some(index), Some(last)) = (best.filter(|index| *index >= NAMED_POOLS), listed.last_mut()) {
+            *last = index;
         }
-        let unnamed = self.verdicts.len().saturating_sub(NAMED_POOLS);
-        self.verdicts.truncate(NAMED_POOLS);
+        let pools = listed.into_iter().map(|index| {
+            let (dropped_by, reason) = self.dropped[index].take().unzip();
+            let place = self.left.binary_search(&index).ok();
+            PoolEvaluation {
+                pool: self.candidates[index].pool.name().clone(),
+                dropped_by,
+                reason,
+                weight: place.map(|place| weights[place]),
+                weights: place
+                    .into_iter()
+                    .flat_map(|place| {
+                        self.shares
+                            .iter()
+                            .map(move |(name, shares)| (*name, shares[place]))
+                    })
+                    .collect(),
+            }
+        });
         Decision {
             volume_id: ask.request.volume_id,
             size: ask.request.size,
             decided_at: Timestamp::now(),
             chosen,
+            pools: pools.collect(),
+            unnamed: self.candidates.len().saturating_sub(NAMED_POOLS),
             stages: self.stages,
-            pools: self.verdicts,
-            unnamed,
         }
     }
 }

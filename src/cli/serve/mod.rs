@@ -31,6 +31,7 @@ use crate::config::{Config, Role};
 use crate::drivers::ownership::{Lost, OwnerLock};
 use crate::model::node_identity;
 use crate::private_files;
+use crate::store::StoreError;
 use crate::store::number_file::NumberFile;
 use crate::transport::{Router, TransportOptions};
 
@@ -48,6 +49,17 @@ type BoxError = Box<dyn std::error::Error>;
 /// The store cannot write any more (`EX_IOERR` of sysexits.h). The supervisor should restart the process: opening the store
 /// determines the state of the disk.
 const EXIT_STORE_FAILED: u8 = 74;
+
+/// The exit code of a start that failed: that of a failed store if its servers are out of reach, for that is over by itself, else 1.
+pub fn exit_code(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    let is_out_of_reach = std::iter::successors(Some(error), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<StoreError>())
+        .any(|error| error.unavailable);
+    match is_out_of_reach {
+        true => ExitCode::from(EXIT_STORE_FAILED),
+        false => ExitCode::FAILURE,
+    }
+}
 
 /// Another process owns the data directory or a storage (`EX_TEMPFAIL`): this one was paused for so long that it lost a lock. The
 /// operator must ensure that only one is started.
