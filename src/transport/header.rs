@@ -327,7 +327,7 @@ mod tests {
                     topic: "volume".to_owned(),
                     server,
                 },
-                message: "create_volume".to_owned(),
+                message: "trial".to_owned(),
                 version: 3,
                 remaining_ms: Some(1500),
                 context: Context::internal("test"),
