@@ -3,7 +3,7 @@
 //! A test reads `src/messages` and `src/verbs` and fails if one is missing here.
 
 use crate::backend::{BackendCommand, CommandVisitor};
-use crate::messages::{Message, api, quota, registry, scheduler, volume};
+use crate::messages::{Message, api, logins, quota, registry, scheduler, volume};
 use crate::transport::{codec, fuzzing};
 use crate::verbs::volume::{ReadVolumeData, RelayedRead, ScheduleVolume};
 use crate::verbs::{Request, RequestVisitor, every_command, every_request};
@@ -44,6 +44,8 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<api::RunOnce>();
     visitor.message::<api::KeepAnswer>();
     visitor.message::<api::OperationEnded>();
+
+    visitor.message::<logins::LoginAttempted>();
 
     visitor.message::<quota::CheckQuota>();
     visitor.message::<quota::UpdateQuotaSet>();

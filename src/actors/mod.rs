@@ -1,6 +1,7 @@
 //! The actors.
 
 pub mod api;
+pub mod logins;
 pub mod notifier;
 mod permission;
 pub mod quota;

@@ -171,7 +171,7 @@ async fn export_store(config: &Config, to: Option<&Path>) -> Result<String, BoxE
     let store = open(config).await?;
     let (file, exported) = match to {
         Some(file) => (file.to_owned(), export::export(store.as_ref(), file).await?),
-        None => exports::take(store.as_ref(), &folder).await?,
+        None => exports::take(store.as_ref(), &folder, 0).await?,
     };
     Ok(format!("{}: {}", file.display(), summary(exported)))
 }

@@ -193,10 +193,6 @@ fn cors(config: &Config, notes: &mut Notes) {
 
 fn notifications(config: &Config, notes: &mut Notes) {
     let of = &config.notifications;
-    if !of.sinks.is_empty() && config.node.has(Role::Control) && !config.transport.join.is_empty() {
-        let problem = "cannot be given with transport.join: several control nodes do not keep notifications in order yet";
-        notes.invalid(&["notifications.sinks"], problem);
-    }
     for (index, sink) in of.sinks.iter().enumerate() {
         if !SINKS.contains(&sink.as_str()) || of.sinks[..index].contains(sink) {
             let problem =

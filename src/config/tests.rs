@@ -224,7 +224,6 @@ const INVALID: &str = r#"[service]; report_interval = "60s" => service.down_time
 [node]; roles = ["volume"] => transport.join: is empty
 [transport]; join = ["127.0.0.1:1"] => transport.join: names other control nodes, which cannot share
 [store]; engine = "etcd"; [transport]; join = ["127.0.0.1:1"] => transport.join: names other control nodes, which know each other
-[notifications]; sinks = ["log"]; [transport]; join = ["127.0.0.1:1"] => notifications.sinks: cannot be given with transport.join
 [node]; roles = ["volume"]; [transport]; join = ["10.0.0.1:1"] => p.toml:4: transport.join: must be on
 [auth]; strategy = "noauth"; [web]; listen = "0.0.0.0:8776" => p.toml:2: auth.strategy: lets everyone
 [transport]; secret = "short" => transport.secret: must have at least 16 characters

@@ -4,6 +4,7 @@
 //! It does not depend on verbs. The Api actor owns one [`Control`], and passes it to the verbs that it runs.
 
 pub mod bounds;
+pub mod cluster_tasks;
 pub mod control_nodes;
 pub mod decisions;
 pub mod finished;
@@ -11,6 +12,7 @@ pub mod lookup;
 pub mod notifications;
 pub mod old_connectors;
 pub mod options;
+pub mod periodic_task;
 pub mod qos_specs;
 pub mod quota;
 pub mod quota_texts;

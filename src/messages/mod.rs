@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub mod api;
+pub mod logins;
 pub mod notifier;
 pub mod quota;
 pub mod registry;

@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 
 use super::relay::RelayTopic;
 use super::volume::VolumeTopic;
-use super::{Message, Topic, api, quota, registry, scheduler, volume};
+use super::{Message, Topic, api, logins, quota, registry, scheduler, volume};
 use crate::model::BackendName;
 
 /// The binary of the only services that volume nodes have.
@@ -101,6 +101,7 @@ fn rows() -> Vec<Row> {
         control::<api::RunOnce>(),
         control::<api::KeepAnswer>(),
         control::<api::OperationEnded>(),
+        control::<logins::LoginAttempted>(),
         control::<quota::CheckQuota>(),
         control::<quota::UpdateQuotaSet>(),
         control::<quota::DeleteQuotaSet>(),

@@ -4,6 +4,7 @@
 //! process wrote it, so a process whose record was changed by another node (because it was silent for too long, or because
 //! the node was started again) can change nothing any more. No correctness rests on clocks: a clock only decides when it is tried.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,17 @@ pub struct ControlNode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlNodeBeat(pub u64);
 
+/// What one run of a control node can do, which others have to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlNodeAbilities {
+    /// The run.
+    pub incarnation: NodeIncarnation,
+    /// The newest version that it reads of each kind of record.
+    pub reads: BTreeMap<u8, u8>,
+    /// The sinks of notifications that it is configured with.
+    pub sinks: Vec<String>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +89,11 @@ mod tests {
         assert_eq!(node.incarnation.to_string(), "c1 (3-0123456789abcdef)");
         crate::golden::record("full", &node);
         crate::golden::record("full", &ControlNodeBeat(7));
+        let abilities = ControlNodeAbilities {
+            incarnation: node.incarnation,
+            reads: BTreeMap::from([(1, 1), (4, 3)]),
+            sinks: vec!["log".to_owned()],
+        };
+        crate::golden::record("full", &abilities);
     }
 }

@@ -6,6 +6,7 @@
 pub mod attachment;
 pub mod bounds;
 pub mod capability;
+pub mod cluster_task;
 pub mod context;
 pub mod control_node;
 pub mod error;
@@ -37,6 +38,7 @@ pub mod volume;
 pub mod volume_type;
 
 pub use attachment::{AttachMode, Attachment, AttachmentStatus, ConnectionInfo, Connector};
+pub use cluster_task::ClusterTask;
 pub use context::Context;
 pub use control_node::NodeIncarnation;
 pub use error::{Error, ErrorKind, Result};

@@ -117,6 +117,10 @@ impl Store for MemoryStore {
         Ok(revision)
     }
 
+    fn shown_revision(&self) -> Revision {
+        Revision(self.state.lock().revision)
+    }
+
     fn changed_keys(&self, prefix: &[u8]) -> Option<Arc<ChangedKeys>> {
         Some(self.subscriptions.subscribe(prefix))
     }

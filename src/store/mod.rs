@@ -354,6 +354,10 @@ pub trait Store: Send + Sync + 'static {
         Ok(())
     }
 
+    /// The revision that reads show, or a later one. It never decreases while the store is open, and is at least that of each entry
+    /// that was read before the call.
+    fn shown_revision(&self) -> Revision;
+
     /// Waits until reads show everything that was committed before the call, also by other control nodes. Engines with one
     /// writer need not wait: their reads show each commit before it is answered.
     ///

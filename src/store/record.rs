@@ -29,7 +29,7 @@ use self::identity_v1::{ProjectV1, RoleAssignmentV1, UserV1};
 use self::operation_v1::OperationV1;
 use self::operation_v2::OperationV2;
 use super::{MAX_VALUE, StoreError};
-use crate::model::control_node::{ControlNode, ControlNodeBeat};
+use crate::model::control_node::{ControlNode, ControlNodeAbilities, ControlNodeBeat};
 use crate::model::idempotency::IdempotentRequest;
 use crate::model::identity::{
     ApplicationCredential, PendingCleanup, Project, RevokedToken, Role, RoleAssignment, Token,
@@ -37,8 +37,8 @@ use crate::model::identity::{
 };
 use crate::model::quota::Resource;
 use crate::model::{
-    Attachment, Notification, Operation, ProjectDefaultType, QosSpecs, Service, Snapshot, Transfer,
-    TypeEncryption, UserMessage, Volume, VolumeType,
+    Attachment, ClusterTask, Notification, Operation, ProjectDefaultType, QosSpecs, Service, Snapshot,
+    Transfer, TypeEncryption, UserMessage, Volume, VolumeType,
 };
 
 /// A stored type.
@@ -276,6 +276,8 @@ records! {
     27 "idempotent request" IdempotentRequest, version 1;
     28 "control node" ControlNode, version 1;
     29 "control node beat" ControlNodeBeat, version 1;
+    30 "cluster task" ClusterTask, version 1;
+    31 "control node abilities" ControlNodeAbilities, version 1;
 }
 
 records! {

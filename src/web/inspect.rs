@@ -32,6 +32,7 @@ use super::routes::{Access, Admission, Routes};
 use super::state::{State, WebState};
 use super::views::Json;
 use super::views::shape::{OBJECT, Shape};
+use crate::actors::notifier;
 use crate::control::decisions::Decision;
 use crate::control::{Advance, Finished};
 use crate::messages::api::CancelOperation;
@@ -82,16 +83,23 @@ async fn notifications(_caller: Caller, state: State) -> HandlerResult {
         .outbox()
         .map(|outbox| outbox.queues())
         .unwrap_or_default();
-    let sinks = queues.iter().map(|queue| {
-        json!({
+    let mut sinks = Vec::new();
+    for queue in queues {
+        state.catalog.count_pending(queue).await?;
+        let publisher = state
+            .catalog
+            .cluster_task(&notifier::task_name(queue.sink()))
+            .await?;
+        sinks.push(json!({
             "sink": queue.sink(),
+            "publisher": publisher.map_or_else(|| state.router.node().to_owned(), |task| task.record.owner.node),
             "pending": queue.pending(),
             "published": queue.published(),
             "dropped": queue.dropped(),
             "failure": queue.failure(),
-        })
-    });
-    Ok(HttpResponse::Ok().json(json!({ "sinks": sinks.collect::<Vec<_>>() })))
+        }));
+    }
+    Ok(HttpResponse::Ok().json(json!({ "sinks": sinks })))
 }
 
 async fn operations(caller: Caller, request: HttpRequest, state: State, offload: Offload) -> HandlerResult {

@@ -62,6 +62,10 @@ impl Store for Troubled {
         }
     }
 
+    fn shown_revision(&self) -> Revision {
+        self.memory.shown_revision()
+    }
+
     async fn dump(&self, sink: &mut Sink<'_>) -> Result<Revision, StoreError> {
         self.memory.dump(sink).await
     }

@@ -42,6 +42,10 @@ impl Store for Counting {
         self.store.commit(transaction).await
     }
 
+    fn shown_revision(&self) -> Revision {
+        self.store.shown_revision()
+    }
+
     async fn dump(&self, sink: &mut Sink<'_>) -> Result<Revision, StoreError> {
         self.store.dump(sink).await
     }

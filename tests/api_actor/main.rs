@@ -7,6 +7,7 @@ mod attach;
 mod bounds;
 mod cancel;
 mod change;
+mod cluster_tasks;
 mod conflicts;
 mod connect;
 mod control_nodes;

@@ -70,6 +70,10 @@ impl Store for Measuring {
         self.inner.commit(transaction).await
     }
 
+    fn shown_revision(&self) -> Revision {
+        self.inner.shown_revision()
+    }
+
     async fn dump(&self, sink: &mut Sink<'_>) -> Result<Revision, StoreError> {
         self.inner.dump(sink).await
     }

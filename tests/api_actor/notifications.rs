@@ -7,6 +7,7 @@ use pumice::model::{
     AttachMode, Context, NotificationPriority, ProjectId, QosConsumer, SnapshotStatus, Volume, VolumeId,
     VolumeStatus,
 };
+use pumice::store::catalog::Position;
 use pumice::verbs::attachment::{CompleteAttachment, CreateAttachment, DeleteAttachment, UpdateAttachment};
 use pumice::verbs::qos_specs::{AssociateQosSpecs, CreateQosSpecs, DeleteQosSpecs};
 use pumice::verbs::snapshot::{ChangeSnapshot, DeleteSnapshot, SnapshotChange, UpdateSnapshot};
@@ -39,8 +40,11 @@ impl World {
             .pending_notifications(queue, None, 1000)
             .await
             .unwrap();
-        let numbers: Vec<u64> = rows.iter().map(|row| row.number).collect();
-        self.catalog.delete_notifications(queue, &numbers).await.unwrap();
+        let positions: Vec<Position> = rows.iter().map(|row| row.position).collect();
+        self.catalog
+            .delete_notifications(queue, &positions, None)
+            .await
+            .unwrap();
         let seen = rows.into_iter().map(|row| {
             let notification = row.notification.unwrap();
             Seen {

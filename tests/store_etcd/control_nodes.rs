@@ -24,14 +24,14 @@ const SUPERSEDED: i32 = 75;
 const TAKEN_OVER: Duration = Duration::from_secs(10);
 
 /// A process with its configuration.
-struct Node {
+pub struct Node {
     folder: PathBuf,
-    transport: SocketAddr,
-    running: Option<(Child, SocketAddr)>,
+    pub transport: SocketAddr,
+    pub running: Option<(Child, SocketAddr)>,
 }
 
 impl Node {
-    fn new(root: &std::path::Path, name: &str, join: &[SocketAddr], rest: &str) -> Result<Self> {
+    pub fn new(root: &std::path::Path, name: &str, join: &[SocketAddr], rest: &str) -> Result<Self> {
         let node = Self {
             folder: root.join(name),
             transport: own_address()?,
@@ -55,7 +55,7 @@ impl Node {
     }
 
     /// Its certificate of an authority.
-    fn certified(self, root: &std::path::Path, rest: &[&str]) -> Result<Self> {
+    pub fn certified(self, root: &std::path::Path, rest: &[&str]) -> Result<Self> {
         let (tls, name) = (
             self.path("tls"),
             self.folder.file_name().context("a name")?.to_owned(),
@@ -67,11 +67,11 @@ impl Node {
         Ok(self)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    fn serve(&mut self) -> Result<SocketAddr> {
+    pub fn serve(&mut self) -> Result<SocketAddr> {
         let config = self.path("pumice.toml");
         let started = Child::serving(
             Command::new(PROGRAM),
@@ -84,7 +84,7 @@ impl Node {
         Ok(address)
     }
 
-    fn kill(&mut self) -> Result<()> {
+    pub fn kill(&mut self) -> Result<()> {
         match self.running.take() {
             Some((child, _)) => child.kill(),
             None => Ok(()),
@@ -98,7 +98,7 @@ impl Node {
     }
 }
 
-fn authority(root: &std::path::Path, words: &[&str]) -> Result<()> {
+pub fn authority(root: &std::path::Path, words: &[&str]) -> Result<()> {
     let output = Command::new(PROGRAM)
         .arg("ca")
         .arg("--dir")
@@ -114,7 +114,7 @@ fn authority(root: &std::path::Path, words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn wait(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) -> Result<Duration> {
+pub fn wait(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) -> Result<Duration> {
     let begun = Instant::now();
     while !is_so() {
         ensure!(begun.elapsed() < limit, "waited in vain for {what}");
@@ -123,14 +123,14 @@ fn wait(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) -> Result<
     Ok(begun.elapsed())
 }
 
-fn volume(at: SocketAddr, id: &str) -> Result<Value> {
+pub fn volume(at: SocketAddr, id: &str) -> Result<Value> {
     Ok(Client::connect(at)?
         .send("GET", &format!("/volumes/{id}"), "")?
         .json()?["volume"]
         .take())
 }
 
-fn is_available(at: SocketAddr, id: &str) -> bool {
+pub fn is_available(at: SocketAddr, id: &str) -> bool {
     volume(at, id).is_ok_and(|volume| volume["status"] == "available")
 }
 

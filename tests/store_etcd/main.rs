@@ -15,6 +15,7 @@ mod child;
 #[path = "../process_support/client.rs"]
 #[expect(dead_code, reason = "other tests want more of it")]
 mod client;
+mod cluster_tasks;
 mod control_nodes;
 mod faults;
 mod nodes;

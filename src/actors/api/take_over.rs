@@ -12,7 +12,6 @@ use tracing::info;
 
 use super::ApiActor;
 use crate::messages::api::OperationEnded;
-use crate::model::control_node::ControlNodeState;
 use crate::model::{Context, NodeIncarnation, Operation, Result};
 use crate::store::CommitError;
 use crate::store::catalog::Stored;
@@ -47,8 +46,7 @@ impl ApiActor {
             // From before the store was shared.
             return Ok(true);
         };
-        let node = self.catalog.control_node(&owner.node).await?;
-        Ok(node.is_none_or(|node| node.incarnation != *owner || node.state != ControlNodeState::Up))
+        Ok(self.catalog.has_ended(owner).await?)
     }
 
     /// False if another node was faster, or the operation has ended.

@@ -7,6 +7,9 @@
 //!           └──────────────────────────────────────────────────────────────────┘
 //! ```
 //!
+//! Where several control nodes share the store, one of them publishes the queue of a sink, with the rows of all; when it ends, another
+//! goes on ([`TaskClaim`]).
+//!
 //! - *At least once*: a row is deleted after its sink has accepted it. After a crash in between it is published again, with the same
 //!   `message_id`.
 //! - *In order per resource*: of one resource only one notification at a time is on its way, whatever becomes of those of others.
@@ -36,6 +39,8 @@ use self::publisher::Publisher;
 pub use self::publisher::PublisherOptions;
 pub use self::sink::{Sink, SinkError};
 pub use self::webhook::WebhookOptions;
+use crate::control::ControlNodes;
+use crate::control::cluster_tasks::TaskClaim;
 use crate::messages::notifier::NotifierTopic;
 use crate::store::catalog::{Catalog, SinkQueue};
 use crate::transport::serve::EndpointBuilder;
@@ -74,9 +79,15 @@ impl SinkOptions {
     }
 }
 
+/// The name of the cluster's task to publish the queue of a sink.
+pub fn task_name(sink: &str) -> String {
+    format!("notifications/{sink}")
+}
+
 /// See the module.
 pub struct Notifier {
     catalog: Catalog,
+    claim: TaskClaim,
     queue: Arc<SinkQueue>,
     sink: SinkOptions,
     options: PublisherOptions,
@@ -85,13 +96,16 @@ pub struct Notifier {
 /// The endpoint of the publisher of a sink, ready to be started and registered.
 pub fn endpoint(
     catalog: Catalog,
+    nodes: &ControlNodes,
     queue: Arc<SinkQueue>,
     sink: SinkOptions,
     options: PublisherOptions,
 ) -> EndpointBuilder<Notifier> {
     let server = Some(sink.name().to_owned());
+    let claim = TaskClaim::new(catalog.clone(), nodes.clone(), task_name(sink.name()));
     let make = move || {
         Rc::new(Notifier {
+            claim: claim.clone(),
             catalog: catalog.clone(),
             queue: Arc::clone(&queue),
             sink: sink.clone(),
@@ -109,6 +123,7 @@ impl Actor for Notifier {
             self.catalog.clone(),
             Arc::clone(&self.queue),
             self.sink.open(),
+            self.claim.clone(),
             self.options,
         );
         started.spawn(publisher.run());

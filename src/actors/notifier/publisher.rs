@@ -1,6 +1,7 @@
 //! The loop that publishes the queue of one sink.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +12,18 @@ use uuid::Uuid;
 
 use super::sink::{Sink, SinkError};
 use crate::backoff::Backoff;
+use crate::control::cluster_tasks::{HeldTask, TaskClaim};
 use crate::model::Notification;
 use crate::store::StoreError;
-use crate::store::catalog::{Catalog, Pending, SinkQueue};
+use crate::store::catalog::{Catalog, Pending, Position, SinkQueue};
 
 /// The most rows that are read, published and deleted together.
 const BATCH: usize = 100;
 /// How often an empty queue is read even if nothing was added: a commit may have ended without telling so.
 const IDLE: Duration = Duration::from_secs(10);
+/// The same where other control nodes add notifications, and how often theirs are counted.
+const IDLE_AMONG_OTHERS: Duration = Duration::from_millis(200);
+const COUNT_AMONG_OTHERS: Duration = Duration::from_secs(5);
 /// The pause after a failure of the store.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// How often dropped notifications are logged.
@@ -50,10 +55,12 @@ pub(super) struct Publisher {
     catalog: Catalog,
     queue: Arc<SinkQueue>,
     sink: Box<dyn Sink>,
+    /// One node at a time publishes.
+    claim: TaskClaim,
     refusals: u32,
     backoff: Backoff,
     /// How often each row was refused.
-    refused: BTreeMap<u64, u32>,
+    refused: BTreeMap<Position, u32>,
     bound: Bound,
 }
 
@@ -66,8 +73,8 @@ struct Dropped {
 /// What became of a batch.
 #[derive(Default)]
 struct Outcome {
-    accepted: Vec<u64>,
-    refused: Vec<(u64, String)>,
+    accepted: Vec<Position>,
+    refused: Vec<(Position, String)>,
     failure: Option<SinkError>,
 }
 
@@ -76,13 +83,16 @@ impl Publisher {
         catalog: Catalog,
         queue: Arc<SinkQueue>,
         sink: Box<dyn Sink>,
+        claim: TaskClaim,
         options: PublisherOptions,
     ) -> Self {
         Self {
+            claim,
             bound: Bound {
                 catalog: catalog.clone(),
                 queue: Arc::clone(&queue),
                 max_pending: options.max_pending,
+                counted: Instant::now(),
                 dropped: Dropped {
                     count: 0,
                     logged: Instant::now(),
@@ -100,45 +110,62 @@ impl Publisher {
     /// Runs as long as the actor does.
     pub(super) async fn run(mut self) {
         loop {
-            if let Err(error) = self.turn().await {
-                warn!(sink = self.queue.sink(), %error, "the outbox cannot be read or written, trying again");
-                sleep(STORE_PAUSE).await;
-            }
+            // Each time: a commit of the last turn may have failed because another node publishes.
+            let held = self.claim.acquire().await;
+            let Err(error) = self.turns(&held).await;
+            warn!(sink = self.queue.sink(), %error, "the outbox cannot be read or written, trying again");
+            sleep(STORE_PAUSE).await;
+        }
+    }
+
+    /// Publishes until the store fails.
+    async fn turns(&mut self, held: &HeldTask) -> Result<Infallible, StoreError> {
+        self.catalog.count_pending(&self.queue).await?;
+        self.bound.counted = Instant::now();
+        loop {
+            self.turn(held).await?;
         }
     }
 
     /// Publishes the oldest rows; waits for some if there are none.
-    async fn turn(&mut self) -> Result<(), StoreError> {
+    async fn turn(&mut self, held: &HeldTask) -> Result<(), StoreError> {
         let batch = self
             .catalog
             .pending_notifications(&self.queue, None, BATCH)
             .await?;
-        let Some(last) = batch.last().map(|row| row.number) else {
+        let Some(last) = batch.last().map(|row| row.position) else {
+            let idle = match held.record() {
+                Some(_) => IDLE_AMONG_OTHERS,
+                None => IDLE,
+            };
             tokio::select! {
                 biased;
                 () = self.queue.added() => {}
-                () = sleep(IDLE) => {}
+                () = sleep(idle) => {}
             }
             return Ok(());
         };
-        let mut done: Vec<u64> = batch
+        self.bound.count_others().await?;
+        let mut done: Vec<Position> = batch
             .iter()
             .filter(|row| row.notification.is_none())
-            .map(|row| row.number)
+            .map(|row| row.position)
             .collect();
         let publishing = publish(self.sink.as_ref(), batch);
-        let outcome = self.bound.kept_while(Some(last), publishing).await;
+        let outcome = self.bound.kept_while(held, Some(last), publishing).await;
         self.queue.was_published(outcome.accepted.len());
         done.extend(&outcome.accepted);
         self.drop_refused(&outcome, &mut done);
-        self.catalog.delete_notifications(&self.queue, &done).await?;
-        for number in &done {
-            self.refused.remove(number);
+        self.catalog
+            .delete_notifications(&self.queue, &done, held.record())
+            .await?;
+        for position in &done {
+            self.refused.remove(position);
         }
         self.note(&outcome);
         if outcome.failure.is_some() || !outcome.refused.is_empty() {
             let pause = self.backoff.next_pause();
-            self.bound.kept_while(None, sleep(pause)).await;
+            self.bound.kept_while(held, None, sleep(pause)).await;
         } else {
             self.backoff.reset();
         }
@@ -146,16 +173,16 @@ impl Publisher {
     }
 
     /// Adds the rows that were refused too often to those that are deleted.
-    fn drop_refused(&mut self, outcome: &Outcome, done: &mut Vec<u64>) {
-        for (number, why) in &outcome.refused {
-            let times = self.refused.entry(*number).or_default();
+    fn drop_refused(&mut self, outcome: &Outcome, done: &mut Vec<Position>) {
+        for (position, why) in &outcome.refused {
+            let times = self.refused.entry(*position).or_default();
             *times += 1;
             if *times >= self.refusals {
                 error!(
                     sink = self.queue.sink(),
                     why, times, "a notification is refused, and was dropped"
                 );
-                done.push(*number);
+                done.push(*position);
                 self.queue.was_dropped(1);
             }
         }
@@ -181,19 +208,26 @@ struct Bound {
     catalog: Catalog,
     queue: Arc<SinkQueue>,
     max_pending: usize,
+    /// When the notifications of other nodes were counted.
+    counted: Instant,
     dropped: Dropped,
 }
 
 impl Bound {
     /// Waits for `work`, and keeps the bound meanwhile. Rows up to `in_work` are kept.
-    async fn kept_while<T>(&mut self, in_work: Option<u64>, work: impl Future<Output = T>) -> T {
+    async fn kept_while<T>(
+        &mut self,
+        held: &HeldTask,
+        in_work: Option<Position>,
+        work: impl Future<Output = T>,
+    ) -> T {
         tokio::pin!(work);
         loop {
             tokio::select! {
                 biased;
                 result = &mut work => return result,
                 () = self.is_exceeded() => {
-                    if let Err(error) = self.drop_oldest(in_work).await {
+                    if let Err(error) = self.drop_oldest(held, in_work).await {
                         warn!(sink = self.queue.sink(), %error, "old notifications cannot be dropped, trying again");
                         sleep(STORE_PAUSE).await;
                     }
@@ -208,8 +242,17 @@ impl Bound {
         }
     }
 
+    /// Counts what other nodes have added, now and then.
+    async fn count_others(&mut self) -> Result<(), StoreError> {
+        if self.counted.elapsed() >= COUNT_AMONG_OTHERS {
+            self.catalog.count_pending(&self.queue).await?;
+            self.counted = Instant::now();
+        }
+        Ok(())
+    }
+
     /// Drops the oldest rows beyond the bound, in one commit.
-    async fn drop_oldest(&mut self, in_work: Option<u64>) -> Result<(), StoreError> {
+    async fn drop_oldest(&mut self, held: &HeldTask, in_work: Option<Position>) -> Result<(), StoreError> {
         let excess = self.queue.pending().saturating_sub(self.max_pending);
         let rows = self
             .catalog
@@ -219,10 +262,12 @@ impl Bound {
             sleep(STORE_PAUSE).await;
             return Ok(());
         }
-        let numbers: Vec<u64> = rows.iter().map(|row| row.number).collect();
-        self.catalog.delete_notifications(&self.queue, &numbers).await?;
-        self.queue.was_dropped(numbers.len());
-        self.dropped.count += numbers.len();
+        let positions: Vec<Position> = rows.iter().map(|row| row.position).collect();
+        self.catalog
+            .delete_notifications(&self.queue, &positions, held.record())
+            .await?;
+        self.queue.was_dropped(positions.len());
+        self.dropped.count += positions.len();
         if self.dropped.logged.elapsed() >= LOG_DROPPED {
             error!(
                 sink = self.queue.sink(),
@@ -244,14 +289,18 @@ impl Bound {
 /// at the same time.
 async fn publish(sink: &dyn Sink, batch: Vec<Pending>) -> Outcome {
     let mut order: Vec<Uuid> = Vec::new();
-    let mut of_resource: BTreeMap<Uuid, Vec<(u64, Notification)>> = BTreeMap::new();
-    for Pending { number, notification } in batch {
+    let mut of_resource: BTreeMap<Uuid, Vec<(Position, Notification)>> = BTreeMap::new();
+    for Pending {
+        position,
+        notification,
+    } in batch
+    {
         if let Some(notification) = notification {
             let rows = of_resource.entry(notification.resource).or_default();
             if rows.is_empty() {
                 order.push(notification.resource);
             }
-            rows.push((number, notification));
+            rows.push((position, notification));
         }
     }
     let resources = order.iter().filter_map(|resource| of_resource.remove(resource));
@@ -267,13 +316,13 @@ async fn publish(sink: &dyn Sink, batch: Vec<Pending>) -> Outcome {
         .await
 }
 
-async fn publish_in_order(sink: &dyn Sink, rows: Vec<(u64, Notification)>) -> Outcome {
+async fn publish_in_order(sink: &dyn Sink, rows: Vec<(Position, Notification)>) -> Outcome {
     let mut outcome = Outcome::default();
-    for (number, notification) in &rows {
+    for (position, notification) in &rows {
         match sink.publish(notification).await {
-            Ok(()) => outcome.accepted.push(*number),
+            Ok(()) => outcome.accepted.push(*position),
             Err(SinkError::Refused(why)) => {
-                outcome.refused.push((*number, why));
+                outcome.refused.push((*position, why));
                 break;
             }
             Err(error) => {

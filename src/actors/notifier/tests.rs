@@ -16,6 +16,8 @@ use uuid::Uuid;
 use super::publisher::Publisher;
 use super::webhook::{WebhookSink, signature};
 use super::*;
+use crate::actors::registry::control_nodes::{ControlNodeOptions, join, leave};
+use crate::model::NodeIncarnation;
 use crate::model::volume::Secret;
 use crate::model::{Notification, NotificationCaller};
 use crate::store::Store;
@@ -106,7 +108,8 @@ impl World {
     }
 
     fn publisher(&self, sink: impl Sink + 'static, options: PublisherOptions) -> Publisher {
-        Publisher::new(self.catalog.clone(), self.queue(), Box::new(sink), options)
+        let claim = TaskClaim::new(self.catalog.clone(), ControlNodes::alone(), "sink");
+        Publisher::new(self.catalog.clone(), self.queue(), Box::new(sink), claim, options)
     }
 
     /// Runs a publisher until nothing waits.
@@ -369,4 +372,97 @@ fn urls_of_brokers_are_those_of_oslo_messaging() {
         let why = amqp::parse_url(bad).unwrap_err();
         assert!(!why.contains("one"), "{why}");
     }
+}
+
+/// A control node on a store, with its publisher.
+struct Node {
+    world: World,
+    nodes: ControlNodes,
+    sink: Scripted,
+}
+
+impl Node {
+    async fn join(store: &Arc<dyn Store>, name: &str) -> Self {
+        let run = NodeIncarnation {
+            node: name.to_owned(),
+            boot: 1,
+            random: 1,
+        };
+        let catalog = Catalog::open(Arc::clone(store)).await.unwrap();
+        let (catalog, nodes) = join(&catalog, &run, 1, ControlNodeOptions::default())
+            .await
+            .unwrap();
+        let catalog = catalog.with_outbox(name, &["sink"]).await.unwrap();
+        let store = Arc::clone(store);
+        Self {
+            world: World { catalog, store },
+            nodes,
+            sink: Scripted::default(),
+        }
+    }
+
+    fn publish(&self) -> tokio::task::JoinHandle<()> {
+        let claim = TaskClaim::new(self.world.catalog.clone(), self.nodes.clone(), task_name("sink"));
+        let sink = Box::new(self.sink.clone());
+        let publisher = Publisher::new(
+            self.world.catalog.clone(),
+            self.world.queue(),
+            sink,
+            claim,
+            options(),
+        );
+        tokio::task::spawn_local(publisher.run())
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.sink.asked.borrow().clone()
+    }
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    waited
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain for {what}"));
+}
+
+#[actix::test]
+async fn one_node_publishes_for_all_and_another_goes_on_when_it_ends() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let (a, b) = (Node::join(&store, "a").await, Node::join(&store, "b").await);
+    let of_a = a.publish();
+    a.world.notify(&[(1, "1a")]).await;
+    until("the first", || a.asked() == ["1a"]).await;
+    let _of_b = b.publish();
+    // Of both nodes, by the one that publishes.
+    b.world.notify(&[(1, "1b")]).await;
+    a.world.notify(&[(1, "1c")]).await;
+    until("those of both", || a.asked() == ["1a", "1b", "1c"]).await;
+    // It fails from now on, and then ends: what it has not published, the other does.
+    a.sink
+        .says
+        .borrow_mut()
+        .extend(std::iter::repeat_with(down).take(10_000));
+    b.world.notify(&[(1, "1d"), (1, "1e")]).await;
+    until("a failure", || a.asked().len() > 3).await;
+    assert_eq!(b.asked(), [""; 0]);
+    leave(&a.world.catalog, &a.nodes).await.unwrap();
+    b.nodes.note_change();
+    until("the other to go on", || b.asked() == ["1d", "1e"]).await;
+    // The former one may delete nothing, whatever it publishes.
+    let rows = a
+        .world
+        .catalog
+        .pending_notifications(&a.world.queue(), None, 9)
+        .await
+        .unwrap();
+    assert!(rows.is_empty());
+    a.sink.says.borrow_mut().clear();
+    b.world.notify(&[(1, "1f")]).await;
+    until("the last", || b.asked() == ["1d", "1e", "1f"]).await;
+    of_a.abort();
 }

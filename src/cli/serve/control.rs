@@ -17,6 +17,7 @@ use super::exports::Exports;
 use super::store::{self, Opened};
 use super::{keystone, lists, notifications, policy, tls};
 use crate::actors::api::{self, Deadlines, FinishedOperations};
+use crate::actors::logins;
 use crate::actors::quota;
 use crate::actors::registry::{self, Liveness, effective_down_time};
 use crate::actors::relay;
@@ -69,7 +70,7 @@ impl Control {
         let Membership { catalog, nodes } = Membership::join(config, data_dir, catalog, router).await?;
         let catalog = lists::tables(config, catalog);
         let catalog = notifications::outbox(config, catalog).await?;
-        let notifier = notifications::start(config, &catalog, router)?;
+        let notifier = notifications::start(config, &catalog, &nodes, router)?;
         let arbiter = Arbiter::new();
         let membership = Membership {
             catalog: catalog.clone(),
@@ -109,6 +110,11 @@ impl Control {
             cors: Some(Arc::new(cors(config))),
             tls: tls::open(config)?,
         };
+        if let Some(identity) = site.identity.as_ref().filter(|_| membership.catalog.is_shared()) {
+            let counted = identity.share_attempts(router.any());
+            let attempts = logins::endpoint(counted, config.transport.mailbox_bound);
+            router.register(attempts.start_on(&arbiter.handle()));
+        }
         let (server, addresses) = server::run(&options, site)?;
         let scheme = scheme(config);
         for address in addresses {
@@ -127,7 +133,7 @@ impl Control {
             server: handle,
             readiness,
             admission,
-            exports: Exports::start(store, config, data_dir)?,
+            exports: Exports::start(store, &membership, config, data_dir)?,
             membership,
             health,
         })
@@ -171,12 +177,13 @@ impl Control {
 
     /// Stops the remaining parts, with an export of the store.
     pub async fn end(self) {
-        self.membership.leave().await;
-        self.arbiter.stop();
-        self.relay.stop();
+        // What others take over ends here first.
         if let Some(notifier) = &self.notifier {
             notifier.stop();
         }
+        self.membership.leave().await;
+        self.arbiter.stop();
+        self.relay.stop();
         self.exports.end().await;
     }
 }

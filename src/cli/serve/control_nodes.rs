@@ -11,8 +11,9 @@ use crate::actors::registry::control_nodes::{ControlNodeOptions, Monitor, join, 
 use crate::config::Config;
 use crate::config::store::Engine;
 use crate::model::NodeIncarnation;
+use crate::model::control_node::ControlNodeAbilities;
 use crate::rng;
-use crate::store::catalog::Catalog;
+use crate::store::catalog::{Catalog, versions_read};
 use crate::store::number_file::NumberFile;
 use crate::transport::Router;
 
@@ -52,6 +53,14 @@ impl Membership {
         };
         let folder = folder_number(&data_dir.join(FOLDER_NUMBER))?;
         let (catalog, nodes) = join(&catalog, &own, folder, ControlNodeOptions::default()).await?;
+        let abilities = ControlNodeAbilities {
+            incarnation: own,
+            reads: versions_read(),
+            sinks: config.notifications.sinks.clone(),
+        };
+        let mut changes = catalog.change();
+        changes.say_abilities(&abilities);
+        changes.commit().await?;
         Ok(Self { catalog, nodes })
     }
 

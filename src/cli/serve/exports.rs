@@ -1,16 +1,21 @@
 //! Exports of the store while it serves: one every `store.export_interval`, and one at each clean stop. They are used to
 //! restore a damaged or lost store (`pumice store restore`).
 //!
+//! Control nodes that share a store export it in turns, each to its own disk: one export in each interval, and none at a stop, since the
+//! store goes on. So it costs no more than with one node, and the loss of a disk loses each third export, not all. They are numbered for the
+//! cluster: the highest number on any node is the newest.
+//!
 //! They are written by a separate thread, since the disk may be slow; commits continue meanwhile.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::control_nodes::Membership;
 use crate::config::Config;
+use crate::control::periodic_task::PeriodicTask;
 use crate::model::Timestamp;
 use crate::store::Store;
 use crate::store::export::{ExportError, Exported, export};
@@ -54,20 +59,21 @@ pub(in crate::cli) fn now() -> String {
     now.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
-/// Writes an export into the folder, named by its number and the time.
+/// Writes an export into the folder, named by its number and the time. The number is `least`, or more if the folder has later ones.
 ///
 /// # Errors
 /// Those of the disk or the store.
 pub(in crate::cli) async fn take(
     store: &dyn Store,
     folder: &Path,
+    least: u64,
 ) -> Result<(PathBuf, Exported), ExportError> {
     crate::private_files::create_dir(folder).map_err(|source| ExportError::Io {
         path: folder.to_owned(),
         source,
     })?;
     let last = all(folder).last().and_then(|path| number(path));
-    let next = last.map_or(1, |last| last.saturating_add(1));
+    let next = last.map_or(1, |last| last.saturating_add(1)).max(least);
     // In a sorted list of names these are after those of earlier versions, which begin with a digit.
     let path = folder.join(format!("store-n{next:08}-{}.export", now()));
     let exported = export(store, &path).await?;
@@ -85,13 +91,24 @@ impl Exports {
     ///
     /// # Errors
     /// If the thread cannot be created.
-    pub(super) fn start(store: Arc<dyn Store>, config: &Config, data_dir: &Path) -> std::io::Result<Self> {
+    pub(super) fn start(
+        store: Arc<dyn Store>,
+        Membership { catalog, nodes }: &Membership,
+        config: &Config,
+        data_dir: &Path,
+    ) -> std::io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let job = Job {
             store,
             folder: folder(data_dir),
             keep: config.store.export_keep,
-            every: config.store.export_interval.get(),
+            is_shared: catalog.is_shared(),
+            turns: PeriodicTask::new(
+                catalog.clone(),
+                nodes.clone(),
+                TASK,
+                config.store.export_interval.get(),
+            ),
             min_free: config.store.min_free_space.0,
         };
         let thread = std::thread::Builder::new()
@@ -117,32 +134,55 @@ struct Job {
     store: Arc<dyn Store>,
     folder: PathBuf,
     keep: usize,
-    every: Duration,
+    is_shared: bool,
+    turns: PeriodicTask,
     min_free: u64,
 }
 
+/// The name of the cluster's task.
+const TASK: &str = "export";
+
 impl Job {
-    async fn run(self, mut stopped: oneshot::Receiver<()>) {
+    async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
         loop {
-            let is_last = tokio::time::timeout(self.every, &mut stopped).await.is_ok();
-            self.take().await;
-            if is_last {
-                return;
-            }
+            let turn = tokio::select! {
+                biased;
+                _ = &mut stopped => break,
+                turn = self.turns.turn() => turn,
+            };
+            let export = self.take(turn.number().unwrap_or(0));
+            let is_done = match self.is_shared {
+                false => export.await,
+                true => tokio::select! {
+                    biased;
+                    // Another node does it instead.
+                    _ = &mut stopped => break,
+                    is_done = export => is_done,
+                },
+            };
+            self.turns.end(turn, is_done).await;
+        }
+        if !self.is_shared {
+            self.take(0).await;
         }
     }
 
-    async fn take(&self) {
+    /// False if there is no new export.
+    async fn take(&self, least: u64) -> bool {
         if !self.has_room().await {
             tracing::warn!(folder = %self.folder.display(), "no room on the disk to export the store");
-            return;
+            return false;
         }
-        match take(self.store.as_ref(), &self.folder).await {
+        match take(self.store.as_ref(), &self.folder, least).await {
             Ok((path, exported)) => {
                 tracing::info!(path = %path.display(), revision = exported.revision.0, entries = exported.entries, "store exported");
                 self.forget_old();
+                true
             }
-            Err(error) => tracing::warn!(%error, "the store could not be exported"),
+            Err(error) => {
+                tracing::warn!(%error, "the store could not be exported");
+                false
+            }
         }
     }
 
@@ -185,9 +225,14 @@ mod tests {
         for path in [&ahead, &old] {
             std::fs::write(path, "").unwrap();
         }
-        let (first, _) = take(&store, folder.path()).await.unwrap();
-        let (second, _) = take(&store, folder.path()).await.unwrap();
-        assert_eq!((number(&first), number(&second)), (Some(8), Some(9)));
-        assert_eq!(all(folder.path()), [old, ahead, first, second]);
+        let (first, _) = take(&store, folder.path(), 0).await.unwrap();
+        let (second, _) = take(&store, folder.path(), 0).await.unwrap();
+        // Other nodes have written some meanwhile.
+        let (third, _) = take(&store, folder.path(), 12).await.unwrap();
+        assert_eq!(
+            [&first, &second, &third].map(|path| number(path)),
+            [Some(8), Some(9), Some(12)]
+        );
+        assert_eq!(all(folder.path()), [old, ahead, first, second, third]);
     }
 }

@@ -8,6 +8,7 @@ use super::BoxError;
 use crate::actors::notifier::amqp::hosts;
 use crate::actors::notifier::{self, AmqpOptions, PublisherOptions, SinkOptions, WebhookOptions};
 use crate::config::Config;
+use crate::control::ControlNodes;
 use crate::model::volume::Secret;
 use crate::store::StoreError;
 use crate::store::catalog::Catalog;
@@ -33,6 +34,7 @@ pub(in crate::cli) fn fault(config: &Config) -> Option<String> {
 pub(super) fn start(
     config: &Config,
     catalog: &Catalog,
+    nodes: &ControlNodes,
     router: &Router,
 ) -> Result<Option<Arbiter>, BoxError> {
     let Some(outbox) = catalog.outbox() else {
@@ -48,7 +50,7 @@ pub(super) fn start(
     for sink in sinks {
         let queue = outbox.queues().iter().find(|queue| queue.sink() == sink.name());
         if let Some(queue) = queue {
-            let endpoint = notifier::endpoint(catalog.clone(), Arc::clone(queue), sink, options);
+            let endpoint = notifier::endpoint(catalog.clone(), nodes, Arc::clone(queue), sink, options);
             router.register(endpoint.start_on(&arbiter.handle()));
         }
     }

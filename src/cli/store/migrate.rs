@@ -61,7 +61,7 @@ pub(super) async fn migrate(config: &Config, from: Named, to: Named) -> Result<S
 async fn leave(store: Arc<dyn Store>, folder: &Path) -> Result<(PathBuf, Content), BoxError> {
     // With the layout of this version.
     must_agree(Arc::clone(&store)).await?;
-    let (file, _) = exports::take(store.as_ref(), folder).await?;
+    let (file, _) = exports::take(store.as_ref(), folder, 0).await?;
     let content = content(store.as_ref()).await?;
     Ok((file, content))
 }

@@ -79,11 +79,14 @@ impl Changes {
         transaction
             .changes
             .extend(written.map(|(key, value)| Change::Put(key, value)));
-        // Their numbers are drawn here, after all records were read: so those of one resource are in order.
+        // Their positions are drawn here, after all records were read: so those of one resource are in order.
         let outbox = catalog.outbox.clone();
         let added = match &outbox {
-            Some(outbox) => outbox.add_rows(&mut transaction, &self.notifications),
-            None => 0,
+            Some(outbox) if !self.notifications.is_empty() => {
+                let shown = catalog.store.shown_revision();
+                outbox.add_rows(shown, &mut transaction, &self.notifications)
+            }
+            _ => 0,
         };
         async move {
             if let Some(fault) = fault {

@@ -1,7 +1,10 @@
-//! Control nodes that share this store, and the fence of this one's commits.
+//! Control nodes that share this store, the fence of this one's commits, and the tasks that one of them does.
 
 use super::prelude::*;
-use crate::model::control_node::{ControlNode, ControlNodeBeat};
+use crate::model::ClusterTask;
+use crate::model::control_node::{
+    ControlNode, ControlNodeAbilities, ControlNodeBeat, ControlNodeState, NodeIncarnation,
+};
 use crate::store::Revision;
 
 /// What each commit of a process requires: that the record of its control node is still the one that it wrote.
@@ -26,6 +29,27 @@ impl Catalog {
     pub async fn control_node_beat(&self, name: &str) -> Result<u64, StoreError> {
         let found = self.record::<ControlNodeBeat>(&beat_key(name)).await?;
         Ok(found.map_or(0, |beat| beat.record.0))
+    }
+
+    /// What the last run of each control node could do, as far as it has said so.
+    pub async fn abilities_of_control_nodes(&self) -> Result<Vec<Stored<ControlNodeAbilities>>, StoreError> {
+        self.all(key(keys::CONTROL_NODE_ABILITIES).prefix()).await
+    }
+
+    /// Whether a run of a control node certainly commits nothing any more.
+    pub async fn has_ended(&self, run: &NodeIncarnation) -> Result<bool, StoreError> {
+        let node = self.control_node(&run.node).await?;
+        Ok(node.is_none_or(|node| node.incarnation != *run || node.state != ControlNodeState::Up))
+    }
+
+    /// The record of a task that one control node at a time does.
+    pub async fn cluster_task(&self, name: &str) -> Result<Option<Stored<ClusterTask>>, StoreError> {
+        self.record(&task_key(name)).await
+    }
+
+    /// Whether other control nodes may use the store.
+    pub fn is_shared(&self) -> bool {
+        self.fence.is_some()
     }
 
     /// A catalog of the same store, whose commits require that the record of a control node is as it was committed at this revision.
@@ -61,6 +85,13 @@ impl Changes {
         }
     }
 
+    /// Says what a run of a control node can do.
+    pub fn say_abilities(&mut self, abilities: &ControlNodeAbilities) -> &mut Self {
+        let key = key(keys::CONTROL_NODE_ABILITIES).text(&abilities.incarnation.node);
+        self.put(key.end(), abilities);
+        self
+    }
+
     /// Says once more that a control node runs.
     pub fn beat(&mut self, name: &str, beat: u64) -> &mut Self {
         self.put(beat_key(name), &ControlNodeBeat(beat));
@@ -72,6 +103,16 @@ impl Indexed for ControlNode {
     fn key(&self) -> Key {
         node_key(&self.incarnation.node)
     }
+}
+
+impl Indexed for ClusterTask {
+    fn key(&self) -> Key {
+        task_key(&self.name)
+    }
+}
+
+fn task_key(name: &str) -> Key {
+    key(keys::CLUSTER_TASK).text(name).end()
 }
 
 fn node_key(name: &str) -> Key {

@@ -23,7 +23,7 @@
 //! | `Tq`, `tq` | id; name | QoS specs; value of `tq`: id |
 //! | `O.` | id | operations |
 //! | `os` | volume or snapshot, id | operations that create a volume from it |
-//! | `On` | sink, sequence number | notifications that a sink has not accepted yet |
+//! | `On` | sink, revision that was read, node, sequence number | notifications that a sink has not accepted yet |
 //! | `Qc` | project, resource, `u` or `r` | counters: in use, reserved |
 //! | `Qp`, `Qd` | project, resource; class, resource | limits |
 //! | `S.` | binary, host | services |
@@ -39,7 +39,8 @@
 //! | `Ig` | user | how often all tokens of a user were revoked |
 //! | `Iv`, `iy` | user, audit id; expires_at, user, audit id | revoked tokens |
 //! | `K.`, `kx` | project, hash; expires_at, project, hash | answered requests with an idempotency key |
-//! | `C.`, `Cb` | name | control nodes that share the store; how often each has said that it runs |
+//! | `C.`, `Cb`, `Ca` | name | control nodes that share the store; how often each has said that it runs; what its run can do |
+//! | `Ct` | name | tasks that one control node at a time does |
 //! | `F.` | | the layout's own version |
 
 use uuid::Uuid;
@@ -118,6 +119,8 @@ tables! {
     IDEMPOTENT_REQUEST_BY_EXPIRY = b"kx";
     CONTROL_NODE = b"C.";
     CONTROL_NODE_BEAT = b"Cb";
+    CONTROL_NODE_ABILITIES = b"Ca";
+    CLUSTER_TASK = b"Ct";
     LAYOUT = b"F.";
 }
 

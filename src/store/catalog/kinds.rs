@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::keys::{self, Table, key, last_id};
-use crate::model::control_node::{ControlNode, ControlNodeBeat};
+use crate::model::control_node::{ControlNode, ControlNodeAbilities, ControlNodeBeat};
 use crate::model::idempotency::IdempotentRequest;
 use crate::model::{
-    ApplicationCredential, Attachment, Notification, Operation, OperationId, PendingCleanup, Project,
-    ProjectDefaultType, QosSpecs, RevokedToken, Role, RoleAssignment, Service, Snapshot, Token,
+    ApplicationCredential, Attachment, ClusterTask, Notification, Operation, OperationId, PendingCleanup,
+    Project, ProjectDefaultType, QosSpecs, RevokedToken, Role, RoleAssignment, Service, Snapshot, Token,
     TokenGeneration, TokenKeys, Transfer, TypeEncryption, User, UserMessage, Volume, VolumeId, VolumeType,
 };
 use crate::store::record::{Layout, Limit, Record};
@@ -96,6 +96,8 @@ pub(super) async fn every_kind(visitor: &mut impl KindVisitor) -> Result<(), Sto
     visitor.kind::<IdempotentRequest>().await?;
     visitor.kind::<ControlNode>().await?;
     visitor.kind::<ControlNodeBeat>().await?;
+    visitor.kind::<ControlNodeAbilities>().await?;
+    visitor.kind::<ClusterTask>().await?;
     visitor.kind::<Layout>().await
 }
 
@@ -118,5 +120,7 @@ without_index! {
     PendingCleanup: PENDING_CLEANUP;
     ControlNode: CONTROL_NODE;
     ControlNodeBeat: CONTROL_NODE_BEAT;
+    ControlNodeAbilities: CONTROL_NODE_ABILITIES;
+    ClusterTask: CLUSTER_TASK;
     Layout: LAYOUT;
 }

@@ -49,6 +49,10 @@ impl Store for Meddling {
         self.memory.changed_keys(prefix)
     }
 
+    fn shown_revision(&self) -> Revision {
+        self.memory.shown_revision()
+    }
+
     async fn dump(&self, sink: &mut Sink<'_>) -> Result<Revision, StoreError> {
         self.memory.dump(sink).await
     }

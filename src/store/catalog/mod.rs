@@ -24,6 +24,7 @@
 //! | `outbox` | notifications that wait for their sinks |
 //! | `volumes`, `attachments`, … | one file for each kind of record: its rows, its reads, its changes |
 //! | `upgrade` | upgrades of the layout of keys |
+//! | `versions` | which versions of records are read |
 //! | [`verify`] | the consistency check |
 
 mod attachments;
@@ -61,6 +62,7 @@ mod transfers;
 mod types;
 mod upgrade;
 pub mod verify;
+mod versions;
 mod volume_list;
 mod volumes;
 
@@ -85,7 +87,7 @@ pub use identity::IdentityKind;
 pub use index_rows::IndexRows;
 pub use list::rows_at_most;
 pub use listable::{FieldValue, Listable, QueryOf, ValueIndex};
-pub use outbox::{Outbox, Pending, SinkQueue};
+pub use outbox::{Outbox, Pending, Position, SinkQueue};
 pub use query::{
     AttachmentField, Comparison, Direction, Filter, ListError, ListQuery, MessageField, Page, SnapshotField,
     SnapshotFilter, SnapshotQuery, TimeField, TransferField, VolumeField, VolumeFilter, VolumeQuery,
@@ -93,6 +95,7 @@ pub use query::{
 pub use tables::{ListOptions, ListTables, Tables};
 pub use tokens::{TokenState, TokenSubject};
 pub use types::TYPE_IN_USE;
+pub use versions::versions_read;
 
 /// The version of the layout of keys. Incremented when `keys` changes in a way that needs rewriting.
 const LAYOUT_VERSION: u32 = 3;

@@ -71,6 +71,10 @@ impl Store for Vanishing {
         self.memory.commit(transaction).await
     }
 
+    fn shown_revision(&self) -> Revision {
+        self.memory.shown_revision()
+    }
+
     async fn dump(&self, sink: &mut Sink<'_>) -> Result<Revision, StoreError> {
         self.memory.dump(sink).await
     }

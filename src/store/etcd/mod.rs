@@ -320,6 +320,10 @@ impl Store for EtcdStore {
         answered.await.map_err(|_| Self::gone())?
     }
 
+    fn shown_revision(&self) -> Revision {
+        Revision(self.node.view.revision())
+    }
+
     fn changed_keys(&self, prefix: &[u8]) -> Option<Arc<ChangedKeys>> {
         Some(self.node.view.changed_keys(prefix))
     }

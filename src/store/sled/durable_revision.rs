@@ -26,6 +26,11 @@ impl DurableRevision {
         self.applied.store(revision.0, Ordering::Release);
     }
 
+    /// The last commit that readers may see.
+    pub(super) fn applied(&self) -> Revision {
+        Revision(self.applied.load(Ordering::Acquire))
+    }
+
     /// Records that this commit is durable.
     pub(super) fn is_durable(&self, revision: Revision) {
         self.durable.send_replace(revision.0);

@@ -310,6 +310,10 @@ impl Store for SledStore {
         self.durable.wait_durable(self.health.clone()).await
     }
 
+    fn shown_revision(&self) -> Revision {
+        self.durable.applied()
+    }
+
     fn changed_keys(&self, prefix: &[u8]) -> Option<Arc<ChangedKeys>> {
         Some(self.subscriptions.subscribe(prefix))
     }

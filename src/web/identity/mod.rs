@@ -34,6 +34,7 @@ mod resource;
 mod roles;
 mod routes;
 mod seal;
+mod shared_throttle;
 mod throttle;
 mod tokens;
 mod users;
@@ -46,11 +47,13 @@ use async_trait::async_trait;
 
 use self::directory::{Configured, Directory};
 use self::password::Passwords;
-use self::throttle::Throttle;
+use self::shared_throttle::SharedThrottle;
 use self::tokens::{Session, Tokens};
 use super::auth::{Authenticator, Credentials, Principal};
 use super::fault::{Fault, chain};
+use crate::actors::logins::CountsAttempts;
 use crate::messages::api::ApiTopic;
+use crate::messages::logins::LoginsTopic;
 use crate::model::volume::Secret;
 use crate::model::{Project, ProjectId, Timestamp};
 use crate::rng;
@@ -70,7 +73,7 @@ pub struct Identity {
     options: IdentityOptions,
     directory: Directory,
     passwords: Passwords,
-    throttle: Throttle,
+    throttle: Arc<SharedThrottle>,
     tokens: Tokens,
     api: Handle<ApiTopic>,
 }
@@ -107,11 +110,18 @@ impl Identity {
                 catalog,
                 has_users,
             },
-            throttle: Throttle::default(),
+            throttle: Arc::default(),
             passwords,
             options,
             api,
         })
+    }
+
+    /// Counts attempts to log in together with other control nodes: those here are sent to these actors, and those of others are counted by what
+    /// is returned.
+    pub fn share_attempts(&self, with: Handle<LoginsTopic>) -> Arc<dyn CountsAttempts> {
+        self.throttle.share_with(with);
+        self.throttle.clone()
     }
 
     /// Removes the records of expired tokens, and what belonged to deleted users and projects, periodically until the

@@ -138,13 +138,15 @@ impl Throttle {
         match memory.wait(attempt, now) {
             Some(wait) => Err(wait),
             None => {
-                for (bucket, limit) in attempt.buckets() {
-                    let full_at = memory.full_at.get_mut(&bucket).map_or(now, |at| (*at).max(now));
-                    memory.full_at.insert(bucket, full_at + limit.interval);
-                }
+                memory.count(attempt, now);
                 Ok(())
             }
         }
+    }
+
+    /// Counts an attempt that another control node let in.
+    pub fn count(&self, attempt: &Attempt, now: Instant) {
+        self.lock().count(attempt, now);
     }
 
     /// The password was right: returns what this attempt took. A successful login does not reset earlier failures.
@@ -174,6 +176,13 @@ impl Throttle {
 }
 
 impl Memory {
+    fn count(&mut self, attempt: &Attempt, now: Instant) {
+        for (bucket, limit) in attempt.buckets() {
+            let full_at = self.full_at.get_mut(&bucket).map_or(now, |at| (*at).max(now));
+            self.full_at.insert(bucket, full_at + limit.interval);
+        }
+    }
+
     fn wait(&mut self, attempt: &Attempt, now: Instant) -> Option<Duration> {
         attempt
             .buckets()
