@@ -55,6 +55,7 @@ pub mod messages;
 pub mod model;
 mod panic_text;
 pub mod private_files;
+mod raised;
 mod rng;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -14,6 +14,7 @@ const TOOLS: &[&str] = &[
     "log_levels",
     "panic_text",
     "private_files",
+    "raised",
     "rng",
     "tasks",
     "tls_client",

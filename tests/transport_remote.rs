@@ -4,16 +4,19 @@
 
 mod transport_support;
 
+use std::rc::Rc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use pumice::messages::Topic;
-use pumice::model::Context;
+use pumice::messages::{Message, Pattern, Topic};
 use pumice::model::volume::Secret;
+use pumice::model::{Context, Error};
 use pumice::transport::frame::{self, FrameReader, Kind, MAX_FRAME};
 use pumice::transport::handshake::{self, Introduction};
 use pumice::transport::header::{Announcement, Incarnation, MessageHeader, ReplyHeader, ReplyStatus};
-use pumice::transport::{Address, CallError, Handle, PeerChange, Router, TransportOptions};
+use pumice::transport::{
+    Actor, Address, CallError, EndpointBuilder, Handle, PeerChange, Router, Serve, TransportOptions,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use transport_support::net::*;
@@ -607,4 +610,61 @@ async fn there_are_no_more_peers_than_may_be() {
     let _first = stranger(address, "first", 1).await.unwrap();
     let full = stranger(address, "second", 1).await.unwrap_err();
     assert_eq!(full.refusal(), Some(pumice::transport::header::Refusal::Full));
+}
+
+/// The topic of the trial actor in a later release.
+enum LaterTrial {}
+
+impl Topic for LaterTrial {
+    const NAME: &'static str = Trial::NAME;
+    const VERSIONS: (u16, u16) = (1, 3);
+}
+
+/// [`Future2`], where it is served.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Present;
+
+impl Message for Present {
+    type To = LaterTrial;
+    type Reply = ();
+    const NAME: &'static str = Future2::NAME;
+    const PATTERN: Pattern = Pattern::Call;
+    const SINCE: u16 = 3;
+}
+
+struct LaterTrier;
+
+impl Actor for LaterTrier {
+    type Topic = LaterTrial;
+}
+
+impl Serve<Present> for LaterTrier {
+    async fn serve(self: Rc<Self>, _: Context, _: Present) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[actix_rt::test]
+async fn a_newer_message_can_be_sent_when_the_last_older_actor_is_gone() {
+    let here = Router::new("here");
+    let handle = here.any::<Trial>();
+    let bench = trier(None, 4);
+    let address = listen(&here, quick()).await;
+    let peers = ["newer", "older"].map(Router::new);
+    let later = EndpointBuilder::new(None, 4, || Rc::new(LaterTrier));
+    let later = later.serves::<Present>().start();
+    for (peer, endpoint) in peers.iter().zip([later, bench.endpoint.clone()]) {
+        peer.register(endpoint);
+        peer.join(address.to_string(), quick());
+        connected(&here, peer.node()).await;
+        // The newer one alone understands it, then there is an older one, too.
+        assert_eq!(handle.can_send::<Future2>(), peer.node() == "newer");
+        assert!(handle.can_send::<Add>());
+    }
+    // The one that understands it is asked each time.
+    for _ in 0..4 {
+        assert_eq!(handle.call(&context(), Future2, LONG).await, Ok(()));
+    }
+    peers[1].shutdown(LONG).await;
+    until("it is gone", || handle.can_send::<Future2>()).await;
 }

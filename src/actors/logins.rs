@@ -7,16 +7,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::control::login_attempts::CountsAttempts;
 use crate::messages::logins::{LoginAttempted, LoginsTopic};
 use crate::model::{Context, Error};
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, Serve};
-
-/// What counts attempts.
-pub trait CountsAttempts: Send + Sync + 'static {
-    /// Counts an attempt; those of the node itself are counted already.
-    fn count_attempt(&self, attempted: LoginAttempted);
-}
 
 /// See the module.
 pub struct Logins {

@@ -8,6 +8,7 @@ pub mod cluster_tasks;
 pub mod control_nodes;
 pub mod decisions;
 pub mod finished;
+pub mod login_attempts;
 pub mod lookup;
 pub mod notifications;
 pub mod old_connectors;

@@ -23,6 +23,16 @@ pub struct ClusterTask {
     pub begun_at: Timestamp,
 }
 
+impl ClusterTask {
+    /// The name of the task to publish the notifications of a sink.
+    pub fn publishing(sink: &str) -> String {
+        format!("notifications/{sink}")
+    }
+
+    /// The name of the task to export the store.
+    pub const EXPORT: &str = "export";
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

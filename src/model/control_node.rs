@@ -69,6 +69,11 @@ pub struct ControlNodeAbilities {
     pub sinks: Vec<String>,
 }
 
+/// The newest version that every control node reads, of each kind of record. No control node that does not read them may join, and none
+/// of them decreases.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordVersions(pub BTreeMap<u8, u8>);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,5 +100,6 @@ mod tests {
             sinks: vec!["log".to_owned()],
         };
         crate::golden::record("full", &abilities);
+        crate::golden::record("full", &RecordVersions(BTreeMap::from([(1, 1), (4, 3)])));
     }
 }

@@ -166,6 +166,8 @@ pub struct StoreError {
     pub too_large: bool,
     /// Whether the servers of the store cannot be reached, or have no majority, at present.
     pub unavailable: bool,
+    /// Whether a record cannot be written before all control nodes are upgraded.
+    pub not_yet: bool,
     /// The engine's error.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -181,6 +183,7 @@ impl StoreError {
             maybe_done: false,
             too_large: false,
             unavailable: false,
+            not_yet: false,
             source: None,
         }
     }
@@ -232,6 +235,9 @@ impl StoreError {
             Self { maybe_done: true, .. } => Error::internal(self),
             Self { no_space: true, .. } => Error::unavailable(READ_ONLY, READ_ONLY_RETRY_AFTER),
             Self { broken: true, .. } => Error::unavailable(BROKEN, BROKEN_RETRY_AFTER),
+            Self { not_yet: true, .. } => {
+                Error::unavailable(NOT_YET, NOT_YET_RETRY_AFTER).with_operator(self)
+            }
             Self { too_large: true, .. } => Error::too_large(TOO_LARGE).with_operator(self),
             _ => Error::internal(self),
         }
@@ -265,6 +271,10 @@ const UNREACHABLE: &str = "The service is read-only at present, for its store ha
 const UNANSWERED: &str = "The store of the service did not answer in time, so the request may have been carried out. Please look \
                           before you repeat it.";
 const UNREACHABLE_RETRY_AFTER: u32 = 5;
+
+/// The client's text and `Retry-After` for what older control nodes could not read.
+const NOT_YET: &str = "The service is being upgraded, and this is possible when that is done. Nothing was changed; please try again later.";
+const NOT_YET_RETRY_AFTER: u32 = 60;
 
 /// Why a commit failed.
 #[derive(Debug, thiserror::Error)]

@@ -11,15 +11,24 @@
 //! 2. raise [`Record::VERSION`] and read the older form in [`Record::upgrade`];
 //! 3. keep the golden file of the old version in `tests/golden/records` and add one for the new: the test reads both.
 //!
-//! Records of all old versions can be read, and are written in the current version whenever they change. Enums only get
-//! new variants at their end. A record of a newer version is refused with [`RecordError::Newer`]: the program was
-//! downgraded.
+//! Records of all old versions can be read. Enums only get new variants at their end, which is a new version of the record, too. A record of
+//! a newer version is refused with [`RecordError::Newer`]: the program was downgraded.
+//!
+//! 4. write the version before it in [`Record::downgrade`], as long as nodes of the release before may run beside this one.
+//!
+//! # Which version is written
+//!
+//! The newest that every control node reads which shares the store ([`limit_written`]; `catalog/versions.rs` finds it), or the one in which
+//! a record of that kind was read, for that shows that they do. So an older node never meets what it cannot read, and drops nothing that it does
+//! not know. What a record of the older version cannot hold is [`RecordError::NotYet`]: it is possible once all nodes are upgraded.
 
 mod identity_v1;
 pub mod operation_v1;
 mod operation_v2;
+mod raised;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use bincode::Options;
 use serde::de::DeserializeOwned;
@@ -29,7 +38,7 @@ use self::identity_v1::{ProjectV1, RoleAssignmentV1, UserV1};
 use self::operation_v1::OperationV1;
 use self::operation_v2::OperationV2;
 use super::{MAX_VALUE, StoreError};
-use crate::model::control_node::{ControlNode, ControlNodeAbilities, ControlNodeBeat};
+use crate::model::control_node::{ControlNode, ControlNodeAbilities, ControlNodeBeat, RecordVersions};
 use crate::model::idempotency::IdempotentRequest;
 use crate::model::identity::{
     ApplicationCredential, PendingCleanup, Project, RevokedToken, Role, RoleAssignment, Token,
@@ -49,6 +58,17 @@ pub trait Record: Serialize + DeserializeOwned {
     const VERSION: u8;
     /// Its name in errors.
     const NAME: &'static str;
+
+    /// Encodes the version before, without kind and version, while nodes that know only that one share the store.
+    ///
+    /// # Errors
+    /// [`RecordError::NotYet`] if that version cannot hold what this record has.
+    fn downgrade(&self, version: u8) -> Result<Vec<u8>, RecordError> {
+        Err(RecordError::NotYet {
+            name: Self::NAME,
+            version,
+        })
+    }
 
     /// Decodes an older version. Called only with versions below [`Record::VERSION`].
     ///
@@ -89,6 +109,14 @@ pub enum RecordError {
         /// The newest supported version.
         known: u8,
     },
+    /// The version that all nodes read cannot hold it.
+    #[error("a {name} that version {version} cannot hold, which is the newest that all control nodes read")]
+    NotYet {
+        /// The kind of record.
+        name: &'static str,
+        /// The version that has to be written.
+        version: u8,
+    },
     /// The version never existed.
     #[error("a {name} of version {version}, which never existed")]
     NeverWas {
@@ -119,6 +147,7 @@ pub enum RecordError {
 impl From<RecordError> for StoreError {
     fn from(error: RecordError) -> Self {
         Self {
+            not_yet: matches!(error, RecordError::NotYet { .. }),
             too_large: matches!(error, RecordError::TooLarge { .. }),
             ..Self::new(error.to_string()).caused_by(error)
         }
@@ -136,11 +165,19 @@ pub fn size_of<R: Record>(record: &R) -> usize {
 /// # Errors
 /// If it is too large: [`RecordError::TooLarge`].
 pub fn encode<R: Record>(record: &R) -> Result<Vec<u8>, RecordError> {
-    let mut bytes = vec![R::KIND, R::VERSION];
-    write(record, &mut bytes).map_err(|source| RecordError::Damaged {
+    let version = written::<R>();
+    let mut bytes = vec![R::KIND, version];
+    let damaged = |source| RecordError::Damaged {
         name: R::NAME,
         source,
-    })?;
+    };
+    match version {
+        version if version == R::VERSION => write(record, &mut bytes).map_err(damaged)?,
+        version if version > R::VERSION => {
+            write(&raised::Raised::new(record), &mut bytes).map_err(damaged)?
+        }
+        version => bytes.extend(record.downgrade(version)?),
+    }
     if bytes.len() > MAX_VALUE {
         return Err(RecordError::TooLarge {
             name: R::NAME,
@@ -164,14 +201,52 @@ pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
             found: *kind,
         });
     }
+    if *version <= newest::<R>() {
+        was_read(*kind, *version);
+    }
     match *version {
         version if version == R::VERSION => read(R::NAME, body),
+        version if version == newest::<R>() => {
+            read::<raised::Raised<R>>(R::NAME, body).map(|raised| raised.record)
+        }
         version if version > R::VERSION => Err(RecordError::Newer {
             name: R::NAME,
             version,
             known: R::VERSION,
         }),
         version => R::upgrade(version, body),
+    }
+}
+
+/// For each kind of record, the newest version that all nodes read; 0 if that is not known, and any may be written. Of the process, which is
+/// one node.
+static LIMITS: [AtomicU8; 256] = [const { AtomicU8::new(0) }; 256];
+
+/// Writes records of this kind in this version at most, from now on. Later limits are higher.
+pub fn limit_written(kind: u8, version: u8) {
+    LIMITS[usize::from(kind)].fetch_max(version, Ordering::AcqRel);
+}
+
+/// The newest version that this program reads.
+pub fn newest<R: Record>() -> u8 {
+    R::VERSION + u8::from(raised::is_raised(R::KIND))
+}
+
+/// The version that is written.
+pub fn written<R: Record>() -> u8 {
+    match LIMITS[usize::from(R::KIND)].load(Ordering::Acquire) {
+        0 => newest::<R>(),
+        limit => limit.min(newest::<R>()),
+    }
+}
+
+/// A record of this version is in the store, so all nodes read it: this process has not read the new limit yet. An older version
+/// would lose what the newer one holds.
+fn was_read(kind: u8, version: u8) {
+    let limit = &LIMITS[usize::from(kind)];
+    let present = limit.load(Ordering::Acquire);
+    if present != 0 && present < version {
+        limit.fetch_max(version, Ordering::AcqRel);
     }
 }
 
@@ -278,6 +353,7 @@ records! {
     29 "control node beat" ControlNodeBeat, version 1;
     30 "cluster task" ClusterTask, version 1;
     31 "control node abilities" ControlNodeAbilities, version 1;
+    32 "record versions" RecordVersions, version 1;
 }
 
 records! {
@@ -307,7 +383,10 @@ impl Record for Operation {
 mod tests {
     use serde::{Deserialize, Serialize};
 
-    use super::{MAX_VALUE, Record, RecordError, decode, encode, read};
+    use super::{
+        MAX_VALUE, Record, RecordError, StoreError, decode, encode, encode_part, limit_written, read,
+    };
+    use crate::model::ErrorKind;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct PebbleV1 {
@@ -373,6 +452,68 @@ mod tests {
             matches!(error, RecordError::NeverWas { version: 2, .. }),
             "{error}"
         );
+    }
+
+    /// Kinds of their own, since the limits are those of the process.
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Shell {
+        weight: u32,
+        colour: String,
+    }
+
+    impl Record for Shell {
+        const KIND: u8 = 251;
+        const VERSION: u8 = 3;
+        const NAME: &'static str = "shell";
+
+        fn upgrade(version: u8, bytes: &[u8]) -> Result<Self, RecordError> {
+            match version {
+                2 => read(Self::NAME, bytes).map(|PebbleV1 { weight }| Self {
+                    weight,
+                    colour: "grey".into(),
+                }),
+                _ => Err(RecordError::NeverWas {
+                    name: Self::NAME,
+                    version,
+                }),
+            }
+        }
+
+        fn downgrade(&self, version: u8) -> Result<Vec<u8>, RecordError> {
+            match (version, self.colour.as_str()) {
+                (2, "grey") => encode_part(&PebbleV1 { weight: self.weight }),
+                _ => Err(RecordError::NotYet {
+                    name: Self::NAME,
+                    version,
+                }),
+            }
+        }
+    }
+
+    #[test]
+    fn the_newest_version_that_all_nodes_read_is_written() {
+        let shell = |colour: &str| Shell {
+            weight: 3,
+            colour: colour.into(),
+        };
+        let newest = encode(&shell("grey")).unwrap();
+        assert_eq!(newest[1], 3, "no others are known");
+        limit_written(Shell::KIND, 2);
+        let older = encode(&shell("grey")).unwrap();
+        assert_eq!(older[1], 2);
+        assert_eq!(decode::<Shell>(&older).unwrap(), shell("grey"));
+        let refused = encode(&shell("red")).unwrap_err();
+        assert!(
+            matches!(refused, RecordError::NotYet { version: 2, .. }),
+            "{refused}"
+        );
+        assert_eq!(
+            StoreError::from(refused).for_client().kind,
+            ErrorKind::Unavailable { retry_after: 60 }
+        );
+        // Another node was faster to learn that all are upgraded: what it wrote is not written back without its colour.
+        decode::<Shell>(&newest).unwrap();
+        assert_eq!(encode(&shell("grey")).unwrap()[1], 3);
     }
 
     #[test]

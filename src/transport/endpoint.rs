@@ -36,7 +36,7 @@ impl Endpoint {
     ) -> Self {
         Self {
             stats: Arc::clone(supervisor.stats()),
-            versions: A::Topic::VERSIONS,
+            versions: crate::raised::topic(A::Topic::NAME, A::Topic::VERSIONS),
             handlers: Arc::new(handlers),
             supervisor,
         }

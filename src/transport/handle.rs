@@ -125,6 +125,12 @@ impl<T: Topic> Handle<T> {
         self.router.cast(&self.address, context, message).await
     }
 
+    /// Whether every live actor of the topic understands a message: while nodes are upgraded one by one, a message of a newer version is for
+    /// when all are, and the one before it until then (oslo.messaging: `can_send_version`).
+    pub fn can_send<M: crate::messages::Message<To = T>>(&self) -> bool {
+        self.router.all_understand(T::NAME, M::SINCE)
+    }
+
     /// Sends to every live actor of the topic; returns how many accepted it.
     pub async fn fanout<M: Cast + crate::messages::Message<To = T> + Clone>(
         &self,

@@ -17,6 +17,7 @@ use super::options::TransportOptions;
 use super::peer::{Candidate, Peer};
 use super::peer_table::PeerTable;
 use super::rights::Rights;
+use crate::messages::senders;
 use crate::model::Timestamp;
 
 /// An event of a peer.
@@ -293,7 +294,9 @@ fn check_announcement(table: &PeerTable, peer: &Peer, announcement: &Announcemen
     if let Some(address) = peer.rights().exceeds(announcement) {
         return refuse(format!("{address} is announced, which the node may not serve"));
     }
-    for address in announcement.endpoints.iter().filter(|own| own.server.is_some()) {
+    let is_once =
+        |address: &&Address| address.server.is_some() && senders::is_of_volume_nodes(&address.topic);
+    for address in announcement.endpoints.iter().filter(is_once) {
         let mut others = table.serving(address).iter();
         if let Some(other) = others.find(|other| other.them.node != peer.them.node) {
             let node = &other.them.node;

@@ -291,6 +291,20 @@ impl Router {
                 .count()
     }
 
+    /// Whether all live actors of a topic, here and on peers, support messages of that version.
+    pub(super) fn all_understand(&self, topic: &str, since: u16) -> bool {
+        let here = self.endpoints();
+        let of_topic = here
+            .iter()
+            .filter(|endpoint| endpoint.address().topic == topic && endpoint.is_open());
+        let mut newest = of_topic.map(|endpoint| endpoint.versions().1);
+        let peers = self.inner.peers.all();
+        let mut of_peers = peers
+            .iter()
+            .filter_map(|peer| Some(peer.announced().versions(topic)?.1));
+        newest.all(|newest| newest >= since) && of_peers.all(|newest| newest >= since)
+    }
+
     pub(super) async fn call<M: Call>(
         &self,
         to: &Address,

@@ -32,11 +32,10 @@ use super::routes::{Access, Admission, Routes};
 use super::state::{State, WebState};
 use super::views::Json;
 use super::views::shape::{OBJECT, Shape};
-use crate::actors::notifier;
 use crate::control::decisions::Decision;
 use crate::control::{Advance, Finished};
 use crate::messages::api::CancelOperation;
-use crate::model::{Operation, OperationId, StepOutcome, Timestamp, VolumeId};
+use crate::model::{ClusterTask, Operation, OperationId, StepOutcome, Timestamp, VolumeId};
 use crate::verbs::verb_of;
 
 /// The most operations on a page.
@@ -88,7 +87,7 @@ async fn notifications(_caller: Caller, state: State) -> HandlerResult {
         state.catalog.count_pending(queue).await?;
         let publisher = state
             .catalog
-            .cluster_task(&notifier::task_name(queue.sink()))
+            .cluster_task(&ClusterTask::publishing(queue.sink()))
             .await?;
         sinks.push(json!({
             "sink": queue.sink(),

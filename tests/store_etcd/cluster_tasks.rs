@@ -25,10 +25,10 @@ use super::service::{create, on_etcd};
 const NAMES: [&str; 3] = ["c1", "c2", "c3"];
 
 /// How long what follows a killed node may take: the silence, and the commits.
-const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(30);
 
 /// Three control nodes with these lines after those of their store, not started yet.
-fn control_nodes(root: &std::path::Path, cluster: &Cluster, rest: &str) -> Result<Vec<Node>> {
+pub fn control_nodes(root: &std::path::Path, cluster: &Cluster, rest: &str) -> Result<Vec<Node>> {
     authority(root, &["init", "--cluster", "test"])?;
     let rest = format!("roles = [\"control\"]\n{}{rest}", on_etcd(cluster));
     let mut nodes: Vec<Node> = Vec::new();
@@ -41,7 +41,7 @@ fn control_nodes(root: &std::path::Path, cluster: &Cluster, rest: &str) -> Resul
 }
 
 /// A volume node of them.
-fn volume_node(root: &std::path::Path, nodes: &[Node]) -> Result<Child> {
+pub fn volume_node(root: &std::path::Path, nodes: &[Node]) -> Result<Child> {
     let joined: Vec<SocketAddr> = nodes.iter().map(|node| node.transport).collect();
     let rest = "roles = [\"volume\"]\n[backend.file]\ndriver = \"file\"\ntarget = \"fake\"\nmax_over_subscription_ratio = \"1000000.0\"";
     let node =
@@ -129,7 +129,8 @@ fn publisher(at: SocketAddr) -> Result<String> {
         .send_raw("GET", "/inspect/notifications", "")?
         .json()?;
     let publisher = shown["sinks"][0]["publisher"].as_str();
-    Ok(publisher.with_context(|| shown.to_string())?.to_owned())
+    let publisher = publisher.with_context(|| shown.to_string())?;
+    Ok(publisher.trim_end_matches("/control").to_owned())
 }
 
 #[test]
@@ -256,8 +257,11 @@ fn one_node_in_each_interval_exports_the_store_also_after_one_was_killed() -> Re
     );
     let last = exports(&nodes).iter().position(|numbers| numbers.contains(&4));
     nodes[last.context("a node")?].kill()?;
-    wait("exports of the others", SOON, || all(&nodes).len() >= 6)?;
-    ensure!(all(&nodes) == [1, 2, 3, 4, 5, 6], "{:?}", exports(&nodes));
+    wait("exports of the others", SOON, || all(&nodes).contains(&6))?;
+    // If it was killed before it said that it had written the fourth, another has written that, too.
+    let mut numbers = all(&nodes);
+    numbers.dedup();
+    ensure!(numbers == [1, 2, 3, 4, 5, 6], "{:?}", exports(&nodes));
     Ok(())
 }
 
@@ -306,6 +310,6 @@ fn an_attacker_has_as_many_guesses_at_three_nodes_as_at_one() -> Result<()> {
 fn all_connected(nodes: &[Node]) -> bool {
     nodes.iter().all(|node| {
         let log = std::fs::read_to_string(node.path("log")).unwrap_or_default();
-        log.matches(" connected to another node").count() >= 2
+        log.matches("\"connected to another node\"").count() >= 2
     })
 }

@@ -72,16 +72,24 @@ impl Node {
     }
 
     pub fn serve(&mut self) -> Result<SocketAddr> {
+        self.serve_as(Command::new(PROGRAM))
+    }
+
+    /// As this program.
+    pub fn serve_as(&mut self, program: Command) -> Result<SocketAddr> {
         let config = self.path("pumice.toml");
-        let started = Child::serving(
-            Command::new(PROGRAM),
-            &config,
-            &self.path("data"),
-            &self.path("log"),
-        )?;
+        let started = Child::serving(program, &config, &self.path("data"), &self.path("log"))?;
         let address = started.1;
         self.running = Some(started);
         Ok(address)
+    }
+
+    /// SIGTERM, and its end.
+    pub fn stop(&mut self) -> Result<()> {
+        match self.running.take() {
+            Some((child, _)) => child.stop(),
+            None => Ok(()),
+        }
     }
 
     pub fn kill(&mut self) -> Result<()> {

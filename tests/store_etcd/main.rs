@@ -21,6 +21,7 @@ mod faults;
 mod nodes;
 mod proxy;
 mod register;
+mod rolling_upgrade;
 mod service;
 
 use std::sync::Arc;

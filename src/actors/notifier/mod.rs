@@ -42,6 +42,7 @@ pub use self::webhook::WebhookOptions;
 use crate::control::ControlNodes;
 use crate::control::cluster_tasks::TaskClaim;
 use crate::messages::notifier::NotifierTopic;
+use crate::model::ClusterTask;
 use crate::store::catalog::{Catalog, SinkQueue};
 use crate::transport::serve::EndpointBuilder;
 use crate::transport::{Actor, Started};
@@ -79,11 +80,6 @@ impl SinkOptions {
     }
 }
 
-/// The name of the cluster's task to publish the queue of a sink.
-pub fn task_name(sink: &str) -> String {
-    format!("notifications/{sink}")
-}
-
 /// See the module.
 pub struct Notifier {
     catalog: Catalog,
@@ -102,7 +98,11 @@ pub fn endpoint(
     options: PublisherOptions,
 ) -> EndpointBuilder<Notifier> {
     let server = Some(sink.name().to_owned());
-    let claim = TaskClaim::new(catalog.clone(), nodes.clone(), task_name(sink.name()));
+    let claim = TaskClaim::new(
+        catalog.clone(),
+        nodes.clone(),
+        ClusterTask::publishing(sink.name()),
+    );
     let make = move || {
         Rc::new(Notifier {
             claim: claim.clone(),

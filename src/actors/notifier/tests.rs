@@ -402,7 +402,11 @@ impl Node {
     }
 
     fn publish(&self) -> tokio::task::JoinHandle<()> {
-        let claim = TaskClaim::new(self.world.catalog.clone(), self.nodes.clone(), task_name("sink"));
+        let claim = TaskClaim::new(
+            self.world.catalog.clone(),
+            self.nodes.clone(),
+            ClusterTask::publishing("sink"),
+        );
         let sink = Box::new(self.sink.clone());
         let publisher = Publisher::new(
             self.world.catalog.clone(),

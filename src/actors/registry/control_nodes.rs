@@ -50,6 +50,11 @@ pub enum JoinError {
         /// The run of the other process.
         incarnation: NodeIncarnation,
     },
+    /// The records of the store have versions that this program does not read.
+    #[error(
+        "the store has records of a later release, {0}: upgrade this node; no other version can be used any more"
+    )]
+    TooOld(String),
     /// Others change its record all the time.
     #[error("the record of control node {0} is changed by others again and again")]
     Contended(String),
@@ -78,8 +83,10 @@ pub async fn join(
         started_at: Timestamp::now(),
     };
     for _ in 0..JOIN_TRIES {
+        let versions = catalog.versions_to_join().await?.map_err(JoinError::TooOld)?;
         let was = catalog.control_node(&own.node).await?;
         let mut changes = catalog.change();
+        changes.expect_versions(versions.as_ref());
         match &was {
             Some(was) => {
                 if was.state == ControlNodeState::Up && was.data_folder != data_folder {
@@ -241,6 +248,7 @@ impl Monitor {
             self.seen.clear();
         }
         self.looked = now;
+        self.catalog.follow_versions().await?;
         // Only after an own commit: what is read now is not older than that.
         for node in self.catalog.control_nodes().await? {
             if node.incarnation.node != own.node {

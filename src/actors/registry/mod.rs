@@ -32,6 +32,9 @@ const COMMIT_TRIES: u32 = 8;
 /// The pause before the known services are read from the catalog again after an error.
 const LOAD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// How often services are read again that other control nodes may have changed.
+const READ_AMONG_OTHERS: Duration = Duration::from_secs(1);
+
 /// The options of the actor.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -208,8 +211,14 @@ impl Actor for Registry {
             let mut interval = tokio::time::interval(registry.options.report_interval);
             interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
-                interval.tick().await;
-                registry.read_again().await;
+                tokio::select! {
+                    biased;
+                    _ = interval.tick() => registry.read_again().await,
+                    () = tokio::time::sleep(READ_AMONG_OTHERS), if registry.catalog.is_shared() => {
+                        registry.read_again().await;
+                        continue;
+                    }
+                }
                 for beat in &registry.options.own {
                     if let Err(error) = registry.beat(beat).await {
                         tracing::error!(
@@ -237,6 +246,9 @@ impl Serve<ListServices> for Registry {
         _message: ListServices,
     ) -> Result<Vec<ServiceView>, Error> {
         self.liveness.loaded().await;
+        if self.catalog.is_shared() {
+            self.read_again().await;
+        }
         Ok(self.liveness.views(Instant::now()))
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::control_nodes::Membership;
 use crate::config::Config;
 use crate::control::periodic_task::PeriodicTask;
-use crate::model::Timestamp;
+use crate::model::{ClusterTask, Timestamp};
 use crate::store::Store;
 use crate::store::export::{ExportError, Exported, export};
 
@@ -106,7 +106,7 @@ impl Exports {
             turns: PeriodicTask::new(
                 catalog.clone(),
                 nodes.clone(),
-                TASK,
+                ClusterTask::EXPORT,
                 config.store.export_interval.get(),
             ),
             min_free: config.store.min_free_space.0,
@@ -138,9 +138,6 @@ struct Job {
     turns: PeriodicTask,
     min_free: u64,
 }
-
-/// The name of the cluster's task.
-const TASK: &str = "export";
 
 impl Job {
     async fn run(mut self, mut stopped: oneshot::Receiver<()>) {

@@ -40,6 +40,7 @@
 //! | `Iv`, `iy` | user, audit id; expires_at, user, audit id | revoked tokens |
 //! | `K.`, `kx` | project, hash; expires_at, project, hash | answered requests with an idempotency key |
 //! | `C.`, `Cb`, `Ca` | name | control nodes that share the store; how often each has said that it runs; what its run can do |
+//! | `Cv` | | the newest versions of records that all control nodes read |
 //! | `Ct` | name | tasks that one control node at a time does |
 //! | `F.` | | the layout's own version |
 
@@ -120,6 +121,7 @@ tables! {
     CONTROL_NODE = b"C.";
     CONTROL_NODE_BEAT = b"Cb";
     CONTROL_NODE_ABILITIES = b"Ca";
+    RECORD_VERSIONS = b"Cv";
     CLUSTER_TASK = b"Ct";
     LAYOUT = b"F.";
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::keys::{self, Table, key, last_id};
-use crate::model::control_node::{ControlNode, ControlNodeAbilities, ControlNodeBeat};
+use crate::model::control_node::{ControlNode, ControlNodeAbilities, ControlNodeBeat, RecordVersions};
 use crate::model::idempotency::IdempotentRequest;
 use crate::model::{
     ApplicationCredential, Attachment, ClusterTask, Notification, Operation, OperationId, PendingCleanup,
@@ -98,6 +98,7 @@ pub(super) async fn every_kind(visitor: &mut impl KindVisitor) -> Result<(), Sto
     visitor.kind::<ControlNodeBeat>().await?;
     visitor.kind::<ControlNodeAbilities>().await?;
     visitor.kind::<ClusterTask>().await?;
+    visitor.kind::<RecordVersions>().await?;
     visitor.kind::<Layout>().await
 }
 
@@ -122,5 +123,6 @@ without_index! {
     ControlNodeBeat: CONTROL_NODE_BEAT;
     ControlNodeAbilities: CONTROL_NODE_ABILITIES;
     ClusterTask: CLUSTER_TASK;
+    RecordVersions: RECORD_VERSIONS;
     Layout: LAYOUT;
 }

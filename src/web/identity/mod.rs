@@ -51,7 +51,7 @@ use self::shared_throttle::SharedThrottle;
 use self::tokens::{Session, Tokens};
 use super::auth::{Authenticator, Credentials, Principal};
 use super::fault::{Fault, chain};
-use crate::actors::logins::CountsAttempts;
+use crate::control::login_attempts::CountsAttempts;
 use crate::messages::api::ApiTopic;
 use crate::messages::logins::LoginsTopic;
 use crate::model::volume::Secret;

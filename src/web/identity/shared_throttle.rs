@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::throttle::{Attempt, Throttle};
-use crate::actors::logins::CountsAttempts;
+use crate::control::login_attempts::CountsAttempts;
 use crate::messages::logins::{AttemptStage, LoginAttempted, LoginsTopic};
 use crate::model::{Context, UserId};
 use crate::transport::Handle;
