@@ -56,6 +56,11 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<registry::ListServices>();
     visitor.message::<registry::SetServiceDisabled>();
     visitor.message::<registry::SetServiceFrozen>();
+    visitor.message::<registry::ListServiceStates>();
+    visitor.message::<registry::GetHeardServices>();
+    visitor.message::<registry::ReadServices>();
+    visitor.message::<registry::RemoveHost>();
+    visitor.message::<registry::DescribeControlNode>();
 
     visitor.message::<ScheduleVolume>();
     visitor.message::<scheduler::ValidateExtend>();
@@ -69,6 +74,7 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<volume::ListExistingPage>();
     visitor.message::<volume::GetLogLevels>();
     visitor.message::<volume::SetLogLevels>();
+    visitor.message::<volume::DescribeVolumeNode>();
     visitor.message::<ReadVolumeData>();
 
     visitor.message::<RelayedRead>();

@@ -385,3 +385,61 @@ async fn the_volume_stays_creating_until_somebody_reports() {
     eventually(|| world.commands("h@lvm").pop()).await;
     assert_eq!(world.records().await.1.status, VolumeStatus::Creating);
 }
+
+/// Changes the record of a service as another control node does: this one's registry has not read it yet.
+async fn change_elsewhere(world: &World, backend: &str, disabled: bool) {
+    let was = world
+        .catalog
+        .service("cinder-volume", backend)
+        .await
+        .unwrap()
+        .unwrap();
+    let mut now = was.record.clone();
+    now.disabled = disabled;
+    let mut changes = world.catalog.change();
+    changes.update_service(Some(&was), &now);
+    changes.commit().await.unwrap();
+}
+
+#[actix::test]
+async fn no_volume_is_placed_on_a_service_that_another_control_node_has_disabled() {
+    let world = World::with_backends(&["h@lvm", "spare@lvm"]).await;
+    world.heartbeat("h@lvm").await;
+    world.heartbeat("spare@lvm").await;
+    // The first would be chosen, since it is first by name.
+    change_elsewhere(&world, "h@lvm", true).await;
+    let error = run(&world, Rc::new(Unobserved)).await.unwrap_err();
+    assert!(
+        matches!(&error, SchedulingError::Excluded { pool, .. } if pool.backend.host == "h"),
+        "{error}"
+    );
+    assert!(world.records().await.1.host.is_none());
+    // The actor goes on with another pool.
+    world
+        .scheduler()
+        .cast(&Context::internal("test"), world.command().await)
+        .await
+        .unwrap();
+    eventually(|| world.commands("spare@lvm").pop()).await;
+    assert!(world.commands("h@lvm").is_empty());
+}
+
+#[actix::test]
+async fn no_volume_is_placed_on_a_service_that_another_control_node_has_removed() {
+    let world = World::with_backends(&["h@lvm"]).await;
+    world.heartbeat("h@lvm").await;
+    let was = world
+        .catalog
+        .service("cinder-volume", "h@lvm")
+        .await
+        .unwrap()
+        .unwrap();
+    let mut changes = world.catalog.change();
+    changes.delete_service(&was);
+    changes.commit().await.unwrap();
+    let error = run(&world, Rc::new(Unobserved)).await.unwrap_err();
+    assert!(
+        matches!(&error, SchedulingError::Excluded { why, .. } if why.contains("removed")),
+        "{error}"
+    );
+}

@@ -198,7 +198,7 @@ async fn a_silent_wire_is_noticed_by_its_pings() {
     // Whichever end notices first hangs up, and the other may hear that before it has noticed by itself.
     let mut reasons = Vec::new();
     for end in &mut events {
-        let PeerChange::Down { reason } = soon(end.recv()).await.unwrap().change else {
+        let PeerChange::Down { reason, .. } = soon(end.recv()).await.unwrap().change else {
             panic!("not down")
         };
         reasons.push(reason);
@@ -266,7 +266,7 @@ async fn a_goodbye_is_heard_at_once_and_replies_come_before_it() {
     };
     pair.bench.gate.add_permits(1);
     assert_eq!(waiting.await.unwrap(), Ok(()));
-    let PeerChange::Down { reason } = soon(events.recv()).await.unwrap().change else {
+    let PeerChange::Down { reason, .. } = soon(events.recv()).await.unwrap().change else {
         panic!("not down")
     };
     assert!(reason.contains("shutting down"), "{reason}");
@@ -408,6 +408,110 @@ async fn nodes_whose_secrets_differ_stay_apart_and_say_why() {
     connected(&far, "near").await;
 }
 
+/// Whether this node says so of an address that it dials.
+fn says(router: &Router, part: &str) -> bool {
+    let peers = router.peers();
+    let mut errors = peers.iter().filter_map(|peer| peer.last_error.as_deref());
+    errors.any(|error| error.contains(part))
+}
+
+/// The incarnation of the only peer, if it is connected.
+fn life_of(router: &Router) -> Option<String> {
+    router.peers().first()?.incarnation.clone()
+}
+
+#[actix_rt::test]
+async fn a_second_node_of_one_name_is_refused_as_long_as_the_first_is_connected() {
+    let control = Router::new("control");
+    let options = TransportOptions {
+        ping_interval: Duration::from_millis(100),
+        ..quick()
+    };
+    let address = listen(&control, options.clone()).await;
+    let wire = Wire::to(address).await;
+    let first = Router::of_folder("v/volume", 1, 1 << 32);
+    first.join(wire.address.to_string(), options.clone());
+    connected(&control, "v/volume").await;
+    let life = life_of(&control);
+    // Its higher number of starts does not make it the later one: it counts in another folder.
+    let second = Router::of_folder("v/volume", 7, 2 << 32);
+    second.join(address.to_string(), options.clone());
+    until("the second is told why", || {
+        says(
+            &second,
+            "another node named 'v/volume' is connected from 127.0.0.1",
+        ) && says(&second, "give one of them another node.host")
+    })
+    .await;
+    assert!(life.is_some() && life_of(&control) == life, "the first is kept");
+    // Once the first is silent, the second is the node of that name.
+    wire.silence();
+    until("the second is connected", || {
+        life_of(&control) == Some(second.incarnation().to_string())
+    })
+    .await;
+    // And a restart of it need not wait for silence.
+    let restarted = Router::of_folder("v/volume", 8, 2 << 32);
+    restarted.join(address.to_string(), options);
+    until("it is the later one", || {
+        life_of(&control) == Some(restarted.incarnation().to_string())
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn a_goodbye_is_told_apart_from_a_lost_connection() {
+    let pair = pair(8, quick()).await;
+    let mut events = pair.far.watch_peers();
+    pair.wire.cut();
+    let lost = soon(events.recv()).await.unwrap();
+    assert!(matches!(
+        lost.change,
+        PeerChange::Down {
+            said_goodbye: false,
+            ..
+        }
+    ));
+    assert!(pair.far.connected_peer("near").is_none());
+    pair.wire.mend();
+    connected(&pair.far, "near").await;
+    assert_eq!(soon(events.recv()).await.unwrap().change, PeerChange::Up);
+    assert_eq!(pair.far.connected_peers().len(), 1);
+    pair.near.shutdown(Duration::from_secs(5)).await;
+    let left = soon(events.recv()).await.unwrap();
+    assert!(matches!(
+        left.change,
+        PeerChange::Down {
+            said_goodbye: true,
+            ..
+        }
+    ));
+}
+
+#[actix_rt::test]
+async fn the_actors_of_other_nodes_are_called_at_once_each_and_this_one_is_left_out() {
+    let pair = pair(8, quick()).await;
+    let own = trier(None, 8);
+    pair.near.register(own.endpoint.clone());
+    let third = Router::new("third");
+    let third_bench = trier(None, 8);
+    third.register(third_bench.endpoint.clone());
+    let third_at = listen(&third, quick()).await;
+    pair.near.join(third_at.to_string(), quick());
+    connected(&pair.near, "third").await;
+    let handle = pair.near.any::<Trial>();
+    let mut answers = handle.call_others(&context(), Add(2, 3), LONG).await;
+    answers.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(answers, [("far".to_owned(), Ok(5)), ("third".to_owned(), Ok(5))]);
+    assert_eq!(handle.fanout_to_others(&context(), Note(1)).await, 2);
+    until("both have noted it", || {
+        pair.bench.shared.notes.lock().len() + third_bench.shared.notes.lock().len() == 2
+    })
+    .await;
+    assert!(own.shared.notes.lock().is_empty());
+    assert_eq!(handle.fanout(&context(), Note(2)).await, 3);
+}
+
 #[actix_rt::test]
 async fn leaving_ends_the_connection_for_good() {
     let (near, far) = (Router::new("near"), Router::new("far"));
@@ -427,7 +531,7 @@ async fn stranger(
 ) -> Result<FrameReader<TcpStream>, handshake::HandshakeError> {
     let us = Introduction {
         node: name.to_owned(),
-        incarnation: Incarnation::new(boot),
+        incarnation: Incarnation::new(boot, 0),
     };
     let stream = TcpStream::connect(to).await.unwrap();
     handshake::dial(stream, &us, &Announcement::default(), &quick(), None, |_| ())

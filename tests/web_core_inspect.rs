@@ -126,6 +126,8 @@ async fn only_an_administrator_looks_inside() {
         "/inspect/operations/finished",
         "/inspect/scheduler/decisions",
         "/inspect/fsck",
+        "/inspect/cluster",
+        "/inspect/nodes/h",
     ] {
         assert_eq!(
             send(house.address, "GET", path, &[], None).await.status,

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::state::BackendState;
@@ -108,6 +109,7 @@ pub struct Task<C: BackendCommand> {
     /// The result of the steps so far.
     pub output: C::Output,
     is_stopping: bool,
+    has_begun: bool,
 }
 
 /// The arguments of a driver verb in its worker thread.
@@ -135,11 +137,12 @@ impl<C: BackendCommand> Task<C> {
             command: Arc::new(command),
             output: C::Output::default(),
             is_stopping: false,
+            has_begun: false,
         }
     }
 
-    /// Runs the command's flow. `None` if the manager is stopping: the operation stays in the journal, and the command is sent
-    /// again.
+    /// Runs the command's flow. `None` if the manager is stopping, or was cut off from all control nodes before the first driver verb: the
+    /// operation stays in the journal, and the command is sent again.
     pub async fn run(
         mut self,
         observer: Rc<dyn Observer<DriverError>>,
@@ -186,9 +189,16 @@ impl<C: BackendCommand> Task<C> {
     ) -> DriverResult<T> {
         let backend = Arc::clone(&self.backend);
         let (command, volume) = (Arc::clone(&self.command), self.volume.clone());
+        let may_begin = Arc::new(AtomicBool::new(true));
+        let (has_begun, refused) = (self.has_begun, Arc::clone(&may_begin));
         let driven = self
             .backend
             .drive(locks, limit, move |driver, work| {
+                // Here the command has its locks and a worker, for which it may have waited for long.
+                if !has_begun && !backend.lease.is_held() {
+                    refused.store(false, Ordering::Release);
+                    return Err(DriverError::Cancelled);
+                }
                 verb(&DriverCall {
                     backend: &backend,
                     command: &command,
@@ -198,7 +208,16 @@ impl<C: BackendCommand> Task<C> {
                 })
             })
             .await;
-        self.note_if_stopping(driven)
+        self.has_begun = true;
+        if may_begin.load(Ordering::Acquire) {
+            return self.note_if_stopping(driven);
+        }
+        tracing::warn!(
+            backend = %self.backend.backend,
+            operation = %self.command.id().operation,
+            "not begun: no control node is connected; the command is sent again if its operation is still open"
+        );
+        self.note_if_stopping(driven.map_err(|_| None))
     }
 
     /// The result of a verb that a step has driven by [`BackendState::drive`] itself. Notes that the manager is stopping.

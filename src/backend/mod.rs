@@ -12,6 +12,7 @@
 //! | `driver_slot` | the driver in use, replaced after a panic |
 //! | `inventory` | the backend's volumes, their sizes, exports and deletes |
 //! | `answered` | the answered commands, with their answers |
+//! | `lease` | commands are begun while a control node is connected |
 //! | `copy_sources` | which volumes another backend may read, and for which operation |
 //! | `failure` | from a driver's error to the report's failure |
 
@@ -21,6 +22,7 @@ pub mod copy_sources;
 pub mod driver_slot;
 pub mod failure;
 pub mod inventory;
+pub mod lease;
 pub mod state;
 #[cfg(test)]
 pub(crate) mod testing;

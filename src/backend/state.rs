@@ -15,6 +15,7 @@ use super::copy_sources::CopySources;
 use super::driver_slot::{DriverFactory, DriverSlot, Generation};
 use super::failure::driver_error;
 use super::inventory::BackendInventory;
+use super::lease::ControlLease;
 use super::workers::{LockSet, Maintenance, WorkError, Workers};
 use crate::drivers::ownership::Ownership;
 use crate::drivers::targets::{TargetDriver, retry_across_daemon_restart};
@@ -100,6 +101,8 @@ pub struct BackendState {
     pub driver: DriverSlot,
     /// How its volumes are exported, if they can be.
     pub target: Option<Arc<dyn TargetDriver>>,
+    /// Whether commands may be begun.
+    pub lease: ControlLease,
     /// Whether the driver is ready. Changes to `Starting` whenever the driver is replaced.
     pub readiness: tokio::sync::watch::Sender<Readiness>,
     /// Held while the driver is set up.
@@ -147,6 +150,7 @@ impl BackendState {
         Arc::new(Self {
             workers: Workers::with_ownership(options.max_workers, ownership),
             driver: DriverSlot::new(driver),
+            lease: ControlLease::default(),
             readiness: tokio::sync::watch::Sender::new(Readiness::Starting),
             setting_up: tokio::sync::Mutex::default(),
             is_loaded: AtomicBool::new(false),

@@ -121,6 +121,21 @@ impl Client {
     }
 }
 
+impl Client {
+    /// The same, with a body.
+    ///
+    /// # Errors
+    /// If there is no answer, or it is an error.
+    pub(super) async fn ask_with(&self, method: &str, path: &str, body: &Value) -> Result<Value, AskError> {
+        let url = format!("{}{path}", self.url);
+        let request = self
+            .http
+            .request(method.parse().unwrap_or_default(), &url)
+            .insert_header(("X-Auth-Token", self.token.reveal()));
+        Ok(answer(&url, request.send_json(body).await).await?.1)
+    }
+}
+
 impl Login {
     /// The settings of this process's environment.
     ///

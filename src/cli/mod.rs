@@ -6,6 +6,7 @@
 mod ca;
 pub mod check_config;
 mod client;
+mod cluster;
 pub mod doctor;
 pub mod fsck;
 mod keystone;
@@ -49,8 +50,10 @@ enum Command {
     Doctor(DoctorArgs),
     /// The authority of a cluster's certificates: issue and revoke those of nodes.
     Ca(ca::CaArgs),
-    /// Get this node's certificate.
+    /// Get this node's certificate; drain, disable, enable and remove hosts of a running service.
     Node(node::NodeArgs),
+    /// The nodes of a running service, their versions, and the store.
+    Cluster(cluster::ClusterArgs),
     /// Say whether all that is recorded agrees with itself.
     Fsck(fsck::FsckArgs),
     /// All of the state as one file, and back.
@@ -144,6 +147,7 @@ pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Ca(args) => ca::ca(&args),
         Command::Node(args) => node::node(&args),
+        Command::Cluster(args) => cluster::cluster(args),
         Command::CheckConfig(args) => check_config::check_config(&args, &Surroundings::of_this_process()),
         Command::Doctor(args) => doctor::doctor(&args, &Surroundings::of_this_process()),
         Command::Fsck(args) => fsck::fsck(args, &Surroundings::of_this_process()),

@@ -1,4 +1,6 @@
-//! `pumice node`: what a machine does to become a node of a cluster.
+//! `pumice node`: what a machine does to become a node of a cluster, and what operators do with nodes of a running service.
+
+mod host;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,18 +34,32 @@ enum What {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
+    /// Place no more volumes on a host, and wait until the work that is under way on it has ended. Its volumes stay on it and are served on;
+    /// requests for them are still done.
+    Drain(host::DrainArgs),
+    /// Place no more volumes on a host (cinder: service disable).
+    Disable(host::DisableArgs),
+    /// Place volumes on a host again.
+    Enable(host::HostArgs),
+    /// Remove the services of a host that is gone (cinder-manage: service remove). Refused while it may be up, or has volumes.
+    Remove(host::HostArgs),
 }
 
 const TOKEN: &str = "PUMICE_ENROLLMENT_TOKEN";
 
 /// Runs the command.
 pub fn node(args: &NodeArgs) -> ExitCode {
-    let What::Enroll {
-        address,
-        token_file,
-        out,
-    } = &args.what;
-    super::answer(enroll_here(address, token_file.as_deref(), out))
+    match &args.what {
+        What::Enroll {
+            address,
+            token_file,
+            out,
+        } => super::answer(enroll_here(address, token_file.as_deref(), out)),
+        What::Drain(args) => host::drain(args),
+        What::Disable(args) => host::disable(args),
+        What::Enable(args) => host::enable(args),
+        What::Remove(args) => host::remove(args),
+    }
 }
 
 fn enroll_here(address: &str, token_file: Option<&Path>, out: &Path) -> Result<String, AuthorityError> {

@@ -93,7 +93,7 @@ fn rows() -> Vec<Row> {
         own::<api::ListBackendVolumesPage>(|question| name(&question.backend)),
         own::<api::CompareStorage>(|page| name(&page.backend)),
         own::<api::ConfirmOrphans>(|question| name(&question.backend)),
-        // Shown only; the id of the operation is random.
+        // It names no backend: the receiver compares the host of the node with that of the operation.
         free::<api::Progress>(),
         control::<api::ListManageableVolumes>(),
         control::<api::ListManageableSnapshots>(),
@@ -112,6 +112,11 @@ fn rows() -> Vec<Row> {
         control::<registry::ListServices>(),
         control::<registry::SetServiceDisabled>(),
         control::<registry::SetServiceFrozen>(),
+        control::<registry::ListServiceStates>(),
+        control::<registry::GetHeardServices>(),
+        control::<registry::ReadServices>(),
+        control::<registry::RemoveHost>(),
+        control::<registry::DescribeControlNode>(),
         own::<scheduler::UpdateServiceCapabilities>(|update| name(&update.stats.backend)),
         control::<scheduler::PlaceVolume>(),
         control::<scheduler::ValidateExtend>(),
@@ -121,6 +126,7 @@ fn rows() -> Vec<Row> {
         control::<volume::ListExistingPage>(),
         control::<volume::GetLogLevels>(),
         control::<volume::SetLogLevels>(),
+        control::<volume::DescribeVolumeNode>(),
         read_volume_data(VolumeTopic::NAME),
         read_volume_data(RelayTopic::NAME),
     ]

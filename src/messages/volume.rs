@@ -15,7 +15,7 @@ use crate::model::{Existing, OperationId};
 
 topic!(
     /// A VolumeManager.
-    VolumeTopic = "volume", versions 1..=6
+    VolumeTopic = "volume", versions 1..=7
 );
 
 /// The operation and attempt of a command.
@@ -81,3 +81,36 @@ pub struct SetLogLevels {
     pub level: LogLevel,
 }
 call!(SetLogLevels => VolumeTopic, "set_log_levels", since 6, reply ());
+
+/// Asks a volume node about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescribeVolumeNode {}
+
+/// A volume node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeNodeReport {
+    /// Its name.
+    pub node: String,
+    /// Its incarnation, `boot-random`.
+    pub incarnation: String,
+    /// The version of its program.
+    pub version: String,
+}
+call!(DescribeVolumeNode => VolumeTopic, "describe_volume_node", since 7, reply VolumeNodeReport);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::{message, reply};
+
+    #[test]
+    fn messages_have_the_bytes_they_had() {
+        message(&[("only", DescribeVolumeNode {})]);
+        let report = VolumeNodeReport {
+            node: "v1/volume".to_owned(),
+            incarnation: "3-0123456789abcdef".to_owned(),
+            version: "0.1.0".to_owned(),
+        };
+        reply("volume.describe_volume_node", &[("full", report)]);
+    }
+}

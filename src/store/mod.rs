@@ -13,6 +13,7 @@
 //! | [`sled`] | the engine of a single machine |
 //! | [`etcd`] | the engine of several control nodes: the truth in etcd, a view in memory |
 //! | [`record`] | the encoding of records, and its versions |
+//! | [`report`] | the state of an engine and its servers, for operators |
 //! | [`export`] | export of a store to one file, and restore |
 //! | [`catalog`] | records, their indexes and the counters of quota |
 
@@ -26,6 +27,7 @@ pub mod memory;
 pub(crate) mod number_file;
 mod range;
 pub mod record;
+pub mod report;
 pub mod sled;
 
 use std::fmt;
@@ -36,6 +38,7 @@ use bytes::Bytes;
 
 use crate::model::Error;
 use changed_keys::ChangedKeys;
+use report::StoreReport;
 
 /// A key, ordered by its bytes. Built by `catalog` only.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -391,6 +394,15 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// The engine's, and those of `sink`.
     async fn dump(&self, sink: &mut Sink<'_>) -> Result<Revision, StoreError>;
+
+    /// The state of the engine and of its servers, for operators.
+    async fn report(&self) -> StoreReport {
+        StoreReport {
+            engine: "memory",
+            health: report::health_text(&Health::Well),
+            ..StoreReport::default()
+        }
+    }
 
     /// Bytes on disk, for monitoring; `None` if the engine does not know.
     async fn size_on_disk(&self) -> Result<Option<u64>, StoreError>;

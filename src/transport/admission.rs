@@ -1,8 +1,10 @@
 //! Decides which of two connections to the same node is kept.
 //!
 //! Both ends decide independently and must come to the same result, so the rule uses only what both know: the
-//! incarnations of the node, and the dialing side. A new incarnation replaces the old one at once; of two simultaneous
-//! dials, the one from the smaller name is kept; if the same side dials twice, it has abandoned its first connection.
+//! incarnations of the node, and the dialing side. A new incarnation replaces the old one at once if it has the same data folder, which
+//! shows that the old one has ended. With another folder it may be a second node of the same name: it is refused as long as the first one
+//! is connected. Of two simultaneous dials, the one from the smaller name is kept; if the same side dials twice, it has abandoned its
+//! first connection.
 
 use super::header::{Incarnation, Refusal};
 
@@ -38,6 +40,9 @@ pub fn admit(
         return AdmissionDecision::Take;
     };
     let (new_life, new_dial) = new;
+    if !present_life.has_folder_of(new_life) {
+        return AdmissionDecision::Refuse(Refusal::SameName);
+    }
     if present_life != new_life {
         return if new_life.boot < present_life.boot {
             AdmissionDecision::Refuse(Refusal::Stale)
@@ -73,6 +78,21 @@ mod tests {
             let stale = admit("a", "b", Some((new, DialedBy::Us)), (old, dial));
             assert_eq!(stale, AdmissionDecision::Refuse(Refusal::Stale));
         }
+    }
+
+    #[test]
+    fn a_second_node_of_one_name_is_refused_whatever_its_boot_number() {
+        let first = Incarnation::new(3, 1 << 32);
+        for boot in [1, 3, 9] {
+            let second = Incarnation::new(boot, 2 << 32);
+            let decision = admit("a", "b", Some((first, DialedBy::Us)), (second, DialedBy::Us));
+            assert_eq!(decision, AdmissionDecision::Refuse(Refusal::SameName));
+        }
+        let restarted = Incarnation::new(4, 1 << 32);
+        assert_eq!(
+            admit("a", "b", Some((first, DialedBy::Us)), (restarted, DialedBy::Us)),
+            AdmissionDecision::Replace
+        );
     }
 
     proptest! {

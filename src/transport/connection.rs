@@ -103,7 +103,11 @@ fn dispatch(
                 peer.dismiss(&refuse.text);
             }
         }
-        Kind::Goodbye => return Ok(Some(frame.decode_header::<Goodbye>()?.reason)),
+        Kind::Goodbye => {
+            let goodbye: Goodbye = frame.decode_header()?;
+            peer.note_goodbye();
+            return Ok(Some(goodbye.reason));
+        }
         Kind::Hello | Kind::Welcome | Kind::Refuse | Kind::Proof => {
             return Err(FrameError::Unexpected(frame.kind));
         }

@@ -137,7 +137,27 @@ impl<T: Topic> Handle<T> {
         context: &Context,
         message: M,
     ) -> usize {
-        self.router.fanout(context, message).await
+        self.router.fanout(context, message, None).await
+    }
+
+    /// Sends to every live actor of the topic but the local one with this handle's address; returns how many accepted it.
+    pub async fn fanout_to_others<M: Cast + crate::messages::Message<To = T> + Clone>(
+        &self,
+        context: &Context,
+        message: M,
+    ) -> usize {
+        self.router.fanout(context, message, Some(&self.address)).await
+    }
+
+    /// Calls every live actor of the topic on other nodes at once, each for at most `within`; returns their replies with the names of
+    /// their nodes.
+    pub async fn call_others<M: Call + crate::messages::Message<To = T> + Clone>(
+        &self,
+        context: &Context,
+        message: M,
+        within: Duration,
+    ) -> Vec<(String, Result<M::Reply, CallError>)> {
+        self.router.call_others(context, message, within).await
     }
 
     /// Sends, and waits for the reply for at most `within`.

@@ -12,21 +12,33 @@ use super::{Address, CallError};
 use crate::model::Context;
 
 /// One run of a node: `boot` counts its starts, `random` distinguishes two starts with the same count.
+///
+/// Only one process at a time runs with a data folder, so of two incarnations with the same folder the later one has ended the earlier.
+/// Two with different folders may run at once: two nodes that were given one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Incarnation {
     /// Counted on disk, 0 if starts are not counted.
     pub boot: u64,
-    /// Chosen at random at each start.
+    /// The upper half is the same as long as the node has the same data folder, the lower half is chosen at random at each start.
     pub random: u64,
 }
 
+/// The half of [`Incarnation::random`] that is of the data folder.
+const OF_FOLDER: u64 = 0xffff_ffff_0000_0000;
+
 impl Incarnation {
-    /// A new incarnation of a node that was started so many times.
-    pub fn new(boot: u64) -> Self {
+    /// A new incarnation of a node that was started so many times with the data folder of this number.
+    pub fn new(boot: u64, folder: u64) -> Self {
+        let of_start: u64 = crate::rng::number();
         Self {
             boot,
-            random: crate::rng::number(),
+            random: folder & OF_FOLDER | of_start & !OF_FOLDER,
         }
+    }
+
+    /// Whether both are of one data folder.
+    pub fn has_folder_of(self, other: Self) -> bool {
+        (self.random ^ other.random) & OF_FOLDER == 0
     }
 }
 
@@ -70,7 +82,7 @@ pub struct Proof {
 pub enum Refusal {
     /// No common protocol version.
     Protocol,
-    /// Both nodes have the same name.
+    /// The other node has the name of this one, or of a third one that is connected.
     SameName,
     /// There is a connection already, which is kept.
     Duplicate,

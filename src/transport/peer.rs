@@ -83,6 +83,8 @@ pub(super) struct Peer {
     rights: RwLock<Arc<Rights>>,
     /// Its messages are no longer taken.
     dismissed: AtomicBool,
+    /// It said that it leaves.
+    said_goodbye: AtomicBool,
     /// The waiting senders, by this node's numbers; `None` once it is closed.
     waiting: Mutex<Option<BTreeMap<u64, oneshot::Sender<Answer>>>>,
     next: AtomicU64,
@@ -126,6 +128,7 @@ impl Peer {
             announced: RwLock::new(Arc::new(announcement)),
             rights: RwLock::new(Arc::new(rights)),
             dismissed: AtomicBool::new(false),
+            said_goodbye: AtomicBool::new(false),
             waiting: Mutex::new(Some(BTreeMap::new())),
             next: AtomicU64::new(1),
             reason: Mutex::default(),
@@ -178,6 +181,15 @@ impl Peer {
     /// Whether its messages are no longer taken.
     pub(super) fn is_dismissed(&self) -> bool {
         self.dismissed.load(Ordering::Acquire)
+    }
+
+    /// Whether it said that it leaves.
+    pub(super) fn said_goodbye(&self) -> bool {
+        self.said_goodbye.load(Ordering::Acquire)
+    }
+
+    pub(super) fn note_goodbye(&self) {
+        self.said_goodbye.store(true, Ordering::Release);
     }
 
     /// How many messages wait for an answer.

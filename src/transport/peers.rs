@@ -44,6 +44,8 @@ pub enum PeerChange {
     Down {
         /// The reason.
         reason: String,
+        /// Whether it said that it leaves; else it may be alive.
+        said_goodbye: bool,
     },
 }
 
@@ -141,12 +143,19 @@ impl Peers {
 
     pub(super) fn tell(&self, peer: &Peer, change: PeerChange) {
         // There may be no subscribers.
-        let _ = self.events.send(PeerEvent {
-            node: peer.them.node.clone(),
-            incarnation: peer.them.incarnation.to_string(),
-            change,
-            endpoints: peer.announced().endpoints.clone(),
-        });
+        let _ = self.events.send(event(peer, change));
+    }
+
+    /// An event `Up` for this peer, if it is connected.
+    pub(super) fn connected_one(&self, node: &str) -> Option<PeerEvent> {
+        let table = self.table.read();
+        table.get(node).map(|peer| event(peer, PeerChange::Up))
+    }
+
+    /// An event `Up` for each peer that is connected.
+    pub(super) fn connected(&self) -> Vec<PeerEvent> {
+        let table = self.table.read();
+        table.all().map(|peer| event(peer, PeerChange::Up)).collect()
     }
 
     /// Adds a new connection, or refuses it with a reason. A connection that it replaces is closed.
@@ -166,7 +175,7 @@ impl Peers {
         let lives = present.map(|present| (present.them.incarnation, present.dialed_by));
         match admission::admit(us, node, lives, (*incarnation, peer.dialed_by)) {
             AdmissionDecision::Refuse(reason) => {
-                return Err(Refuse::new(reason, "an earlier connection to this node is kept"));
+                return Err(Refuse::new(reason, refusal_text(reason, present)));
             }
             AdmissionDecision::Take | AdmissionDecision::Replace => {}
         }
@@ -229,7 +238,8 @@ impl Peers {
             table.remove(&peer.them.node);
             drop(table);
             let reason = peer.reason();
-            self.tell(peer, PeerChange::Down { reason });
+            let said_goodbye = peer.said_goodbye();
+            self.tell(peer, PeerChange::Down { reason, said_goodbye });
         }
     }
 
@@ -260,6 +270,11 @@ impl Peers {
         .map(Arc::clone)
     }
 
+    /// Whether any peer serves this address.
+    pub(super) fn is_served(&self, to: &Address) -> bool {
+        !self.table.read().serving(to).is_empty()
+    }
+
     pub(super) fn add_link(&self, link: &Arc<Link>) {
         let mut links = self.links.lock();
         links.retain(|link| link.strong_count() > 0);
@@ -282,6 +297,27 @@ impl Peers {
         }
         reports.sort_by(|a, b| (&a.node, &a.remote).cmp(&(&b.node, &b.remote)));
         reports
+    }
+}
+
+fn event(peer: &Peer, change: PeerChange) -> PeerEvent {
+    PeerEvent {
+        node: peer.them.node.clone(),
+        incarnation: peer.them.incarnation.to_string(),
+        change,
+        endpoints: peer.announced().endpoints.clone(),
+    }
+}
+
+/// The text for the logs of both nodes.
+fn refusal_text(reason: Refusal, present: Option<&Arc<Peer>>) -> String {
+    match (reason, present) {
+        (Refusal::SameName, Some(present)) => format!(
+            "another node named '{}' is connected from {} (incarnation {}) and has another data folder: give one of them another \
+             node.host; if that one is gone, this one is accepted as soon as its silence is noticed",
+            present.them.node, present.remote, present.them.incarnation
+        ),
+        _ => "an earlier connection to this node is kept".to_owned(),
     }
 }
 

@@ -73,11 +73,17 @@ impl Router {
     }
 
     /// A router for a node with this name that was started so many times (counted on disk), by which peers order its
-    /// incarnations.
+    /// incarnations. All with this name have the same data folder.
     pub fn with_boot(node: &str, boot: u64) -> Self {
+        Self::of_folder(node, boot, 0)
+    }
+
+    /// A router for a node with this name that was started so many times with the data folder of this number: one that is connected with
+    /// another folder is another node of the same name.
+    pub fn of_folder(node: &str, boot: u64, folder: u64) -> Self {
         let introduction = Introduction {
             node: node.to_owned(),
-            incarnation: Incarnation::new(boot),
+            incarnation: Incarnation::new(boot, folder),
         };
         Self {
             inner: Arc::new(Inner {
@@ -141,6 +147,26 @@ impl Router {
     /// than 256 events behind misses some: then [`Router::peers`] has the current state.
     pub fn watch_peers(&self) -> broadcast::Receiver<PeerEvent> {
         self.inner.peers.watch()
+    }
+
+    /// An event [`PeerChange::Up`](super::PeerChange::Up) for each peer that is connected now.
+    pub fn connected_peers(&self) -> Vec<PeerEvent> {
+        self.inner.peers.connected()
+    }
+
+    /// The same for one peer. Events of one peer may come in another order than they happened; this is its present state.
+    pub fn connected_peer(&self, node: &str) -> Option<PeerEvent> {
+        self.inner.peers.connected_one(node)
+    }
+
+    /// Whether a message to this address can be sent at present.
+    pub fn reaches(&self, to: &Address) -> bool {
+        self.local(&to.topic, to.server.as_deref()).is_some() || self.inner.peers.is_served(to)
+    }
+
+    /// The versions that this node speaks, by topic.
+    pub fn topics(&self) -> Vec<TopicVersions> {
+        self.announcement().1.topics
     }
 
     /// All peers, and all addresses that are being dialed.
@@ -259,36 +285,54 @@ impl Router {
         self.note(to, M::NAME, context, sent)
     }
 
-    pub(super) async fn fanout<M: Cast + Clone>(&self, context: &Context, message: M) -> usize {
-        let topic = <M::To as Topic>::NAME;
+    /// `except` is the address of a local actor that is left out.
+    pub(super) async fn fanout<M: Cast + Clone>(
+        &self,
+        context: &Context,
+        message: M,
+        except: Option<&Address>,
+    ) -> usize {
         let mut accepted = 0;
+        let topic = <M::To as Topic>::NAME;
         for endpoint in self.endpoints() {
-            if endpoint.address().topic == topic && endpoint.is_open() {
+            let at = endpoint.address();
+            if at.topic == topic && endpoint.is_open() && except != Some(at) {
                 let sent = endpoint.deliver(context, message.clone(), Arrival::now(), None);
-                accepted += usize::from(self.note(endpoint.address(), M::NAME, context, sent).is_ok());
+                accepted += usize::from(self.note(at, M::NAME, context, sent).is_ok());
             }
         }
-        let mut remote = Vec::new();
-        for peer in self.inner.peers.all() {
-            let endpoints: Vec<_> = peer
-                .announced()
-                .endpoints
-                .iter()
-                .filter(|at| at.topic == topic)
-                .cloned()
-                .collect();
-            remote.extend(endpoints.into_iter().map(|at| (Arc::clone(&peer), at)));
-        }
+        let remote = self.actors_of_others(<M::To as Topic>::NAME);
         let sent = remote.iter().map(|(peer, at)| async {
             let sent = send_remote(peer, at, context, &message, peer.options.accept_timeout).await;
             self.note(at, M::NAME, context, sent).is_ok()
         });
-        accepted
-            + join_all(sent)
-                .await
-                .into_iter()
-                .filter(|accepted| *accepted)
-                .count()
+        let sent = join_all(sent).await.into_iter();
+        accepted + sent.filter(|accepted| *accepted).count()
+    }
+
+    /// The actors of a topic on all peers.
+    fn actors_of_others(&self, topic: &str) -> Vec<(Arc<Peer>, Address)> {
+        let mut found = Vec::new();
+        for peer in self.inner.peers.all() {
+            let announced = peer.announced();
+            let of_topic = announced.endpoints.iter().filter(|at| at.topic == topic);
+            found.extend(of_topic.map(|at| (Arc::clone(&peer), at.clone())));
+        }
+        found
+    }
+
+    pub(super) async fn call_others<M: Call + Clone>(
+        &self,
+        context: &Context,
+        message: M,
+        within: Duration,
+    ) -> Vec<(String, Result<M::Reply, CallError>)> {
+        let others = self.actors_of_others(<M::To as Topic>::NAME);
+        let calls = others.iter().map(|(peer, at)| async {
+            let answer = send_remote(peer, at, context, &message, within).await;
+            (peer.them.node.clone(), self.note(at, M::NAME, context, answer))
+        });
+        join_all(calls).await
     }
 
     /// Whether all live actors of a topic, here and on peers, support messages of that version.

@@ -1,7 +1,7 @@
 //! Inspection: actors, operations and undelivered messages, as JSON for administrators. The owner of an operation sees it, too,
 //! without its host, and may cancel it.
 //!
-//! Inspection sends no messages: counters are read from outside the actors and operations from the journal, so
+//! Inspection of this node sends no messages: counters are read from outside the actors and operations from the journal, so
 //! that a stuck actor can be inspected, too.
 //!
 //! | route | answer |
@@ -13,9 +13,13 @@
 //! | `/inspect/scheduler/decisions` | which pools were considered for a volume, and why each was or was not chosen |
 //! | `/inspect/quota` | whether the usage of projects (`project_id`) is what their records sum up to; `POST /inspect/quota/repair` repairs it |
 //! | `/inspect/notifications` | for each sink: how many notifications wait, were published and dropped, and why it fails |
+//! | `/inspect/cluster` | nodes with their versions, who runs the open operations, and the store; the other nodes are asked |
+//! | `/inspect/nodes/{host}` | a host's services, open operations and number of volumes; `DELETE` removes the services of one that is gone |
 //! | `/inspect/fsck` | whether records, index rows, operations and quota are consistent at this moment |
 
+mod cluster;
 mod fsck;
+mod nodes;
 mod quota;
 
 use actix_web::http::StatusCode;
@@ -55,6 +59,9 @@ pub fn routes(routes: &mut Routes) {
     routes.get("/quota", admin("inspect:check_quota"), quota::check).admitted(always).parameters(OF_PROJECT).ok(OBJECT);
     routes.post("/quota/repair", admin("inspect:repair_quota"), quota::repair).admitted(Admission::AsRead).parameters(OF_PROJECT).ok(OBJECT);
     routes.get("/notifications", admin("inspect:get_notifications"), notifications).admitted(always).ok(OBJECT);
+    routes.get("/cluster", admin("inspect:get_cluster"), cluster::cluster).admitted(always).ok(OBJECT);
+    routes.get("/nodes/{host}", admin("inspect:get_node"), nodes::node).admitted(always).ok(OBJECT);
+    routes.delete("/nodes/{host}", admin("inspect:remove_node"), nodes::remove).admitted(Admission::AsRead).faults(&[409]).ok(OBJECT);
     routes.get("/fsck", admin("inspect:check"), fsck::fsck).admitted(always).ok(OBJECT);
 }
 

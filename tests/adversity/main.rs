@@ -18,6 +18,7 @@ mod client;
 mod disk;
 mod full_disk;
 mod load;
+mod nodes;
 mod other_versions;
 mod overload;
 mod private;

@@ -126,7 +126,15 @@ impl House {
         let router = Router::new("h");
         let liveness = Arc::new(Liveness::new(Duration::from_secs(60)));
         let registry_options = registry::Options::default().with_scheduler("h", "nova");
-        router.register(registry::endpoint(catalog.clone(), liveness.clone(), registry_options).start());
+        let nodes = pumice::actors::api::ControlNodes::alone();
+        let registry = registry::endpoint(
+            catalog.clone(),
+            liveness.clone(),
+            router.clone(),
+            nodes,
+            registry_options,
+        );
+        router.register(registry.start());
         router.register(quota::endpoint(catalog.clone(), quota::Options::default()).start());
         let parts = scheduler::SchedulerState::new(
             catalog.clone(),

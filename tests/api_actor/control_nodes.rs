@@ -256,3 +256,44 @@ async fn two_processes_of_one_name_do_not_run_beside_each_other() {
     assert!(begun.elapsed() < TIMES.down_after);
     assert!(!catalog.may_commit().await.unwrap());
 }
+
+#[actix::test]
+async fn a_node_that_cannot_say_that_it_runs_sends_no_commands_until_it_can() {
+    let store = Arc::new(Troubled {
+        memory: Arc::default(),
+        next: Mutex::default(),
+    });
+    let world = World::on(store.clone(), quick()).await;
+    let a = Node::start(&world, "a").await.watch(TIMES);
+    world.always("create_volume", Reaction::Lose);
+    let made = a.world.call(create(1)).await.unwrap();
+    let sent = || world.got("create_volume").len();
+    world
+        .wait("the command to be sent again", async || {
+            (sent() >= 2).then_some(())
+        })
+        .await;
+    store
+        .next
+        .lock()
+        .extend(std::iter::repeat_n(Trouble::Full, 1_000_000));
+    world
+        .wait("its lease to end", async || {
+            (!a.world.nodes.may_send_commands()).then_some(())
+        })
+        .await;
+    // What was decided before is on its way.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let before = sent();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(sent(), before, "others may have taken its operation over");
+    store.next.lock().clear();
+    world
+        .wait("the command to be sent again", async || {
+            (sent() > before).then_some(())
+        })
+        .await;
+    world.always("create_volume", Reaction::Succeed);
+    world.until(made.id, VolumeStatus::Available).await;
+    world.until_quiet().await;
+}

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix_rt::Arbiter;
-use pumice::actors::api::{self, FinishedOperations};
+use pumice::actors::api::{self, ControlNodes, FinishedOperations};
 use pumice::actors::quota;
 use pumice::actors::registry::{self, Liveness};
 use pumice::actors::scheduler;
@@ -56,7 +56,13 @@ impl World {
             nodes: pumice::actors::api::ControlNodes::alone(),
             options: api::Options::default(),
         };
-        let registry = registry::endpoint(catalog.clone(), liveness, registry::Options::default());
+        let registry = registry::endpoint(
+            catalog.clone(),
+            liveness,
+            router.clone(),
+            ControlNodes::alone(),
+            registry::Options::default(),
+        );
         router.register(registry.start_on(&control));
         router.register(quota::endpoint(catalog.clone(), quota::Options::default()).start_on(&control));
         router.register(scheduler::endpoint(parts).start_on(&control));

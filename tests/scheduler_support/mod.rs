@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use pumice::actors::api::ControlNodes;
 use pumice::actors::registry::{self, Liveness, VOLUME_BINARY};
 use pumice::actors::scheduler::{self, Options, SchedulerState};
 use pumice::messages::api::{ApiTopic, Report};
@@ -153,7 +154,14 @@ impl World {
         let noted = Arc::clone(&reports);
         let api = EndpointBuilder::new(None, 64, move || Rc::new(Api(Arc::clone(&noted)))).serves::<Report>();
         router.register(api.start());
-        router.register(registry::endpoint(catalog.clone(), liveness, registry::Options::default()).start());
+        let registry = registry::endpoint(
+            catalog.clone(),
+            liveness,
+            router.clone(),
+            ControlNodes::alone(),
+            registry::Options::default(),
+        );
+        router.register(registry.start());
         router.register(scheduler::endpoint(Arc::clone(&parts)).start());
         let world = Self {
             parts,

@@ -190,7 +190,9 @@ pub async fn control(world: Rc<World>) -> turmoil::Result {
         nodes: pumice::actors::api::ControlNodes::alone(),
         options: api_options(&world.plan),
     };
-    router.register(registry::endpoint(catalog.clone(), liveness, registry_options).start());
+    let nodes = pumice::actors::api::ControlNodes::alone();
+    let registry = registry::endpoint(catalog.clone(), liveness, router.clone(), nodes, registry_options);
+    router.register(registry.start());
     router.register(quota::endpoint(catalog, quota::Options::default()).start());
     router.register(scheduler::endpoint(parts).start());
     router.register(relay::endpoint(router.clone()).start());

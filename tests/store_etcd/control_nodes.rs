@@ -184,6 +184,50 @@ fn three_control_nodes_serve_every_request_and_what_one_leaves_is_taken_over() -
         made.push(id);
     }
 
+    // Any of them shows all.
+    let shown = |at: SocketAddr| -> Result<(Option<i32>, Value)> {
+        let url = format!("http://{at}");
+        let output = Command::new(PROGRAM)
+            .args(["cluster", "status", "--json", "--url", &url])
+            .output()?;
+        let shown = serde_json::from_slice(&output.stdout);
+        Ok((
+            output.status.code(),
+            shown.with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?,
+        ))
+    };
+    for address in &at {
+        wait("everything to be up", TAKEN_OVER, || {
+            shown(*address).is_ok_and(|(code, _)| code == Some(0))
+        })?;
+        let (_, cluster) = shown(*address)?;
+        let nodes = cluster["control_nodes"].as_array().context("no control nodes")?;
+        ensure!(nodes.len() == 3, "{cluster:#}");
+        for node in nodes {
+            ensure!(
+                node["state"] == "up" && node["behind"].is_u64() && node["address"].is_string(),
+                "{cluster:#}"
+            );
+        }
+        let volume = &cluster["volume_nodes"][0];
+        ensure!(
+            volume["host"] == "v1" && volume["version"] == env!("CARGO_PKG_VERSION"),
+            "{cluster:#}"
+        );
+        let members = cluster["store"]["members"].as_array().context("no members")?;
+        let leaders = members
+            .iter()
+            .filter(|member| member["is_leader"] == true)
+            .count();
+        ensure!(members.len() == 3 && leaders == 1, "{cluster:#}");
+        ensure!(
+            members
+                .iter()
+                .all(|member| member["name"].is_string() && member["size"].is_u64()),
+            "{cluster:#}"
+        );
+    }
+
     // Killed with operations under way: all that it has answered is done by the others.
     let mut of_the_killed = Vec::new();
     for number in 0..20 {
@@ -204,6 +248,25 @@ fn three_control_nodes_serve_every_request_and_what_one_leaves_is_taken_over() -
         killed.elapsed()
     );
     ensure!(at_rest(at[2])?.len() == 24);
+    let (code, cluster) = shown(at[1])?;
+    ensure!(code == Some(1), "{cluster:#}");
+    let dead = cluster["control_nodes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|node| node["node"] == "c1/control");
+    ensure!(dead.is_some_and(|node| node["state"] == "down"), "{cluster:#}");
+    let mut services = Client::connect(at[1])?;
+    let services = services
+        .send("GET", "/os-services?binary=cinder-scheduler", "")?
+        .json()?;
+    let down = services["services"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|service| service["state"] == "down");
+    let down: Vec<&Value> = down.map(|service| &service["host"]).collect();
+    ensure!(down == ["c1"], "{services}");
 
     // It comes back at once, and serves.
     at[0] = nodes[0].serve()?;

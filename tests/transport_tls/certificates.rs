@@ -221,7 +221,7 @@ async fn a_certificate_is_replaced_without_a_restart_and_a_revoked_one_ends_its_
         listener.router.verify_peers(&listener.tls);
     };
     refresh();
-    let PeerChange::Down { reason } = soon(events.recv()).await.unwrap().change else {
+    let PeerChange::Down { reason, .. } = soon(events.recv()).await.unwrap().change else {
         panic!("not down")
     };
     assert_eq!(reason, "the certificate of node 'vol/volume' is revoked");

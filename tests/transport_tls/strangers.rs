@@ -105,7 +105,7 @@ async fn inside(
         .unwrap();
     let us = Introduction {
         node: name.to_owned(),
-        incarnation: Incarnation::new(0),
+        incarnation: Incarnation::new(0, 0),
     };
     let nothing = Announcement::default();
     let (them, options) = (control(), options());

@@ -11,6 +11,7 @@ use crate::actors::permission::demand;
 use crate::control::lookup::may_see;
 use crate::control::{Interrupt, retry_on_conflict};
 use crate::messages::api::{CancelOperation, Progress};
+use crate::model::node_identity::host_of;
 use crate::model::role::Level;
 use crate::model::{Context, Error, Operation, OperationId, Result, Timestamp};
 use crate::verbs::verb_of;
@@ -63,17 +64,31 @@ impl ApiActor {
         }
     }
 
-    /// Serves [`Progress`].
-    #[expect(clippy::unused_async, reason = "the actor's methods have one shape")]
-    pub(super) async fn progress(self: Rc<Self>, _context: Context, progress: Progress) -> Result<()> {
+    /// Serves [`Progress`]. Volume nodes report it of operations on their own host only: others are dropped, as their reports are.
+    pub(super) async fn progress(self: Rc<Self>, context: Context, progress: Progress) -> Result<()> {
         let id = progress.command.operation;
         // An ended operation has no timer: late progress is dropped.
-        if self.timers.get(id).is_some() {
+        if self.timers.get(id).is_none() {
+            return Ok(());
+        }
+        let operation = self.catalog.operation(id).await?;
+        if operation.is_some_and(|operation| may_tell_progress(&context, &operation)) {
             self.finished
                 .note_progress(id, progress.done, progress.total, Timestamp::now());
         }
         Ok(())
     }
+}
+
+/// Whether the sender is a control node, or the volume node of the operation's host. The transport puts the name of a volume node, which
+/// it has proven, in the place of the user.
+fn may_tell_progress(context: &Context, operation: &Operation) -> bool {
+    let host = host_of(context.user_id.as_str());
+    context.is_admin
+        || operation
+            .pool
+            .as_ref()
+            .is_some_and(|pool| pool.backend.host == host)
 }
 
 fn not_found(id: OperationId) -> Error {

@@ -151,6 +151,11 @@ impl ApiActor {
     /// Sends the command for these records, and sets when the operation is processed next.
     async fn dispatch(&self, verb: &dyn Verb, records: &Records<'_>, tries: u32) {
         let operation = records.operation;
+        if !self.nodes.may_send_commands() {
+            debug!(operation = %operation.id, "not sent: others may have taken this node's operations over");
+            self.set_timer(operation, Instant::now() + self.pause(tries), tries);
+            return;
+        }
         let header = CommandHeader {
             id: CommandId {
                 operation: operation.id,

@@ -9,12 +9,13 @@ use std::rc::Rc;
 use tracing::{debug, info, warn};
 
 use super::ApiActor;
+use crate::actors::registry::VOLUME_BINARY;
 use crate::control::bounds::{bounded, last_steps, unknown_end};
 use crate::control::{Interrupt, retry_on_conflict};
 use crate::messages::api::{Failure, FailureKind, Outcome, Report};
 use crate::model::{
-    AttachStatus, Attachment, Context, Error, ErrorKind, Operation, Result, Snapshot, StepRecord, Timestamp,
-    Volume,
+    AttachStatus, Attachment, Context, Error, ErrorKind, Operation, PoolName, Result, Service, Snapshot,
+    StepRecord, Timestamp, Volume,
 };
 use crate::store::catalog::Stored;
 use crate::verbs::notifications::notify_transition;
@@ -54,13 +55,41 @@ impl ApiActor {
         }
         let verb = verb_of(&operation)?;
         let outcome = verb.examine(self, &operation, report.outcome.clone()).await?;
+        let service = match &outcome {
+            Outcome::Placed { pool } => match self.usable_service(pool).await? {
+                Ok(service) => service,
+                Err(why) => {
+                    // The command is sent again, and the scheduler chooses again.
+                    info!(operation = %id, %pool, why, "a placement is not used");
+                    return Ok(());
+                }
+            },
+            _ => None,
+        };
         let decide = |at: &OperationContext<'_>| next(at, &outcome);
-        match self.conclude(&operation, &report.steps, decide).await {
+        match self
+            .conclude(&operation, &report.steps, service.as_ref(), decide)
+            .await
+        {
             Err(Interrupt::Refused(error)) if error.kind == ErrorKind::TooLarge => {
                 self.conclude_without_room(&operation, &error).await
             }
             concluded => concluded,
         }
+    }
+
+    /// The service of a chosen pool's backend, whose record the commit compares: another node may disable or remove it. `None` if it has
+    /// no record yet, and the reason if it gets no more volumes.
+    async fn usable_service(&self, pool: &PoolName) -> Result<Result<Option<Stored<Service>>, &'static str>> {
+        let found = self
+            .catalog
+            .service(VOLUME_BINARY, &pool.backend.to_string())
+            .await?;
+        Ok(match &found {
+            Some(service) if service.disabled => Err("the service of its backend is disabled"),
+            Some(service) if service.frozen => Err("the service of its backend is frozen"),
+            _ => Ok(found),
+        })
     }
 
     /// The outcome of an operation is too large for its records, which the bounds of the records' parts should prevent: the
@@ -79,7 +108,7 @@ impl ApiActor {
         );
         let outcome = Outcome::Failed(unknown_end(error.for_operator().to_owned()));
         let decide = |at: &OperationContext<'_>| next(at, &outcome);
-        self.conclude(operation, &[], decide).await
+        self.conclude(operation, &[], None, decide).await
     }
 
     /// The operation's deadline has passed.
@@ -98,7 +127,7 @@ impl ApiActor {
         decide: fn(&OperationContext<'_>) -> Transition,
     ) -> Result<()> {
         let decide = |at: &OperationContext<'_>| Some(decide(at));
-        match self.conclude(operation, &[], decide).await {
+        match self.conclude(operation, &[], None, decide).await {
             // Another change has ended it or begun its next stage: the next processing reads that.
             Ok(()) => Ok(()),
             Err(Interrupt::Conflict | Interrupt::WaitFor(..)) => {
@@ -109,14 +138,18 @@ impl ApiActor {
         }
     }
 
-    /// Decides about an open operation, commits the decision, and starts what follows.
+    /// Decides about an open operation, commits the decision, and starts what follows. The commit requires that `service` has not changed.
     async fn conclude(
         &self,
         operation: &Stored<Operation>,
         steps: &[StepRecord],
+        service: Option<&Stored<Service>>,
         decide: impl Fn(&OperationContext<'_>) -> Option<Transition>,
     ) -> Result<(), Interrupt> {
         let mut changes = self.catalog.change();
+        if let Some(service) = service {
+            changes.require_service(service);
+        }
         let volume = match operation.volume_id {
             Some(id) => self.read_volume(id).await?,
             None => None,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::ApiActor;
-use crate::messages::api::OperationEnded;
+use crate::messages::api::{ApiTopic, OperationEnded};
 use crate::model::{Context, NodeIncarnation, Operation, Result};
 use crate::store::CommitError;
 use crate::store::catalog::Stored;
@@ -71,9 +71,9 @@ impl ApiActor {
     /// Tells other control nodes of the end of an operation. If the message is lost, a request that waits there is answered with
     /// 503 when its time is over, and finds the operation ended when it is repeated.
     pub(super) fn publish_end(&self, operation: &Operation, answer: &Result<Answer>) {
-        if self.nodes.own().is_none() {
+        let Some(own) = self.nodes.own() else {
             return;
-        }
+        };
         let ended = OperationEnded {
             operation: operation.id,
             answer: answer.clone().map(|answer| match answer {
@@ -81,8 +81,8 @@ impl ApiActor {
                 Answer::Connected(info) => Some(info),
             }),
         };
-        let (router, context) = (self.router.clone(), context_of(operation));
-        tokio::task::spawn_local(async move { router.any().fanout(&context, ended).await });
+        let (here, context) = (self.router.server::<ApiTopic>(&own.node), context_of(operation));
+        tokio::task::spawn_local(async move { here.fanout_to_others(&context, ended).await });
     }
 
     /// Serves [`OperationEnded`].

@@ -16,6 +16,10 @@ use crate::model::{NodeIncarnation, Timestamp};
 use crate::store::catalog::{Catalog, Stored};
 use crate::store::{CommitError, StoreError};
 
+/// The part of the silence after which a node is fenced within which it may send commands after its last beat: the rest is for clocks that do
+/// not run equally fast, and for a command on its way to its connection.
+const LEASE: f64 = 0.8;
+
 /// How often it is tried to write the own record while others change it.
 const JOIN_TRIES: u32 = 8;
 
@@ -85,12 +89,14 @@ pub async fn join(
     for _ in 0..JOIN_TRIES {
         let versions = catalog.versions_to_join().await?.map_err(JoinError::TooOld)?;
         let was = catalog.control_node(&own.node).await?;
+        let mut begun = Instant::now();
         let mut changes = catalog.change();
         changes.expect_versions(versions.as_ref());
         match &was {
             Some(was) => {
                 if was.state == ControlNodeState::Up && was.data_folder != data_folder {
                     silence_of(catalog, was, options).await?;
+                    begun = Instant::now();
                 }
                 changes.update(was, &node);
             }
@@ -101,10 +107,9 @@ pub async fn join(
         match changes.commit().await {
             Ok(revision) => {
                 info!(node = own.node, incarnation = %own, "this control node has joined those that share the store");
-                return Ok((
-                    catalog.fenced(&node, revision),
-                    ControlNodes::sharing(own.clone()),
-                ));
+                let nodes = ControlNodes::sharing(own.clone(), options.down_after.mul_f64(LEASE));
+                nodes.note_beat(begun);
+                return Ok((catalog.fenced(&node, revision), nodes));
             }
             Err(CommitError::Conflict(_)) => {}
             Err(CommitError::Store(error)) => return Err(error.into()),
@@ -231,10 +236,11 @@ impl Monitor {
     /// False once this process is fenced.
     async fn round(&mut self, own: &NodeIncarnation) -> Result<bool, StoreError> {
         self.beat += 1;
+        let begun = Instant::now();
         let mut changes = self.catalog.change();
         changes.beat(&own.node, self.beat);
         match changes.commit().await {
-            Ok(_) => {}
+            Ok(_) => self.nodes.note_beat(begun),
             Err(CommitError::Conflict(_)) => return self.catalog.may_commit().await,
             Err(CommitError::Store(error)) => return Err(error),
             Err(error @ CommitError::OverCeiling { .. }) => {
@@ -284,10 +290,9 @@ impl Monitor {
                 self.seen.insert(name.clone(), seen);
             }
         }
-        let is_silent = self
-            .seen
-            .get(&name)
-            .is_some_and(|seen| now.duration_since(seen.at) >= self.options.down_after);
+        let seen_at = self.seen.get(&name).map_or(now, |seen| seen.at);
+        self.nodes.note_seen(&name, seen_at);
+        let is_silent = now.duration_since(seen_at) >= self.options.down_after;
         if node.state == ControlNodeState::Up && is_silent {
             self.fence(&node).await?;
         }

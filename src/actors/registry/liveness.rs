@@ -2,6 +2,13 @@
 //!
 //! The Registry actor writes it; the Scheduler reads it for each decision. It survives a panic of either. Locks are held
 //! for one look-up or one entry, never across an await.
+//!
+//! | state | known by | placement |
+//! |---|---|---|
+//! | up | heartbeats, and a connection to its node, or none because it is this one | uses it |
+//! | suspect | the connection ended without a goodbye: its node is dead, or cut off from this one | leaves it out |
+//! | stopped | its node said goodbye | leaves it out |
+//! | down | no heartbeat for the down time, or none since this process started | leaves it out |
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -11,7 +18,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::messages::registry::ServiceView;
+use crate::messages::registry::{ServiceState, ServiceStatus, ServiceView};
 use crate::model::host::host_matches;
 use crate::model::{BackendName, Service, ServiceId, Timestamp};
 
@@ -48,13 +55,22 @@ pub struct Known {
 }
 
 /// Host, then binary: the services of one host are adjacent.
-type Key = (String, String);
+pub(super) type Key = (String, String);
+
+/// The end of the connection to the node of a service, until there is another one.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    at: Instant,
+    said_goodbye: bool,
+}
 
 /// See the module.
 #[derive(Debug)]
 pub struct Liveness {
     down_time: Duration,
     services: RwLock<BTreeMap<Key, Known>>,
+    /// Services whose nodes were connected and are not any more.
+    left: RwLock<BTreeMap<Key, Left>>,
     loaded: watch::Sender<bool>,
 }
 
@@ -64,6 +80,7 @@ impl Liveness {
         Self {
             down_time,
             services: RwLock::default(),
+            left: RwLock::default(),
             loaded: watch::Sender::new(false),
         }
     }
@@ -98,6 +115,26 @@ impl Liveness {
         service.frozen.then(|| "its service is frozen".to_owned())
     }
 
+    /// Why no command can be sent to this backend at present; `None` if its node is connected, or was never.
+    pub fn unreachable(&self, backend: &BackendName) -> Option<String> {
+        let left = self.left.read();
+        let left = left.get(&key(VOLUME_BINARY, &backend.to_string()))?;
+        Some(match left.said_goodbye {
+            true => "its node has stopped".to_owned(),
+            false => "the connection to its node was lost".to_owned(),
+        })
+    }
+
+    /// Whether the node of an enabled backend left so recently that it may soon be back.
+    pub fn any_may_be_back(&self, patience: Duration, now: Instant) -> bool {
+        let (services, left) = (self.services.read(), self.left.read());
+        left.iter().any(|(key, left)| {
+            let known = services.get(key);
+            now.duration_since(left.at) < patience
+                && known.is_some_and(|known| !known.service.disabled && known.service.binary == VOLUME_BINARY)
+        })
+    }
+
     /// The record's id of a backend's service, if it is known (`service_uuid` of its volumes).
     pub fn service_id(&self, backend: &BackendName) -> Option<ServiceId> {
         let services = self.services.read();
@@ -118,19 +155,50 @@ impl Liveness {
         self.services.read().get(&key(binary, host)).cloned()
     }
 
-    /// All services in order of creation, as clients see them.
-    pub fn views(&self, now: Instant) -> Vec<ServiceView> {
-        let view = |known: &Known| ServiceView {
+    /// All services in order of creation, as this process sees them.
+    pub fn statuses(&self, now: Instant) -> Vec<ServiceStatus> {
+        let (services, left) = (self.services.read(), self.left.read());
+        let status = |(key, known): (&Key, &Known)| ServiceStatus {
             service: known.service.clone(),
             heard_at: known.heard_at.map(|(_, wall)| wall),
-            up: known
-                .heard_at
-                .is_some_and(|(at, _)| now.duration_since(at) <= self.down_time),
+            state: self.state(known, left.get(key), now),
             backend_up: known.backend_up,
         };
-        let mut views: Vec<ServiceView> = self.services.read().values().map(view).collect();
-        views.sort_by_key(|view| view.service.created_at);
-        views
+        let mut statuses: Vec<ServiceStatus> = services.iter().map(status).collect();
+        statuses.sort_by_key(|status| status.service.created_at);
+        statuses
+    }
+
+    fn state(&self, known: &Known, left: Option<&Left>, now: Instant) -> ServiceState {
+        let is_heard = |(at, _): (Instant, _)| now.duration_since(at) <= self.down_time;
+        match left {
+            Some(left) if left.said_goodbye => ServiceState::Stopped,
+            _ if !known.heard_at.is_some_and(is_heard) => ServiceState::Down,
+            Some(_) => ServiceState::Suspect,
+            None => ServiceState::Up,
+        }
+    }
+
+    /// The node of these services is connected.
+    pub(super) fn connected(&self, keys: impl IntoIterator<Item = Key>) {
+        let mut left = self.left.write();
+        for key in keys {
+            left.remove(&key);
+        }
+    }
+
+    /// The connection to the node of these services has ended.
+    pub(super) fn left(&self, keys: impl IntoIterator<Item = Key>, said_goodbye: bool, now: Instant) {
+        let mut left = self.left.write();
+        for key in keys {
+            left.insert(
+                key,
+                Left {
+                    at: now,
+                    said_goodbye,
+                },
+            );
+        }
     }
 
     /// The services of that host, with this `binary`, or all if it is empty. A host without such a service stands for all
@@ -148,16 +216,29 @@ impl Liveness {
         named.into_iter().cloned().collect()
     }
 
-    /// Adds services that were read from the catalog. Does not overwrite newer state.
-    pub(super) fn load(&self, services: impl IntoIterator<Item = Service>) {
-        for service in services {
-            self.put(service);
+    /// Replaces the records by those that were read from the catalog: others were removed. Heartbeats are kept.
+    pub(super) fn load(&self, read: impl IntoIterator<Item = Service>) {
+        let mut services = self.services.write();
+        let mut before = std::mem::take(&mut *services);
+        for service in read {
+            let key = key(&service.binary, &service.host);
+            let known = before.remove(&key);
+            services.insert(
+                key,
+                Known {
+                    service,
+                    heard_at: known.as_ref().and_then(|known| known.heard_at),
+                    backend_up: known.and_then(|known| known.backend_up),
+                },
+            );
         }
+        self.left.write().retain(|key, _| !before.contains_key(key));
+        drop(services);
         self.loaded.send_replace(true);
     }
 
     /// Adds or updates a service after a change in the catalog.
-    pub(super) fn put(&self, service: Service) {
+    pub(in crate::actors) fn put(&self, service: Service) {
         let mut services = self.services.write();
         match services.entry(key(&service.binary, &service.host)) {
             Entry::Occupied(mut known) => known.get_mut().service = service,
@@ -183,7 +264,18 @@ impl Liveness {
     }
 }
 
-fn key(binary: &str, host: &str) -> Key {
+impl From<ServiceStatus> for ServiceView {
+    fn from(status: ServiceStatus) -> Self {
+        Self {
+            service: status.service,
+            heard_at: status.heard_at,
+            up: status.state.is_up(),
+            backend_up: status.backend_up,
+        }
+    }
+}
+
+pub(super) fn key(binary: &str, host: &str) -> Key {
     (host.to_owned(), binary.to_owned())
 }
 
@@ -193,7 +285,8 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{Liveness, VOLUME_BINARY, effective_down_time};
+    use super::{Liveness, VOLUME_BINARY, effective_down_time, key};
+    use crate::messages::registry::ServiceState;
     use crate::model::{BackendName, Service, ServiceId, Timestamp};
 
     fn service(host: &str) -> Service {
@@ -214,11 +307,52 @@ mod tests {
     fn a_service_is_up_until_it_was_silent_for_the_down_time() {
         let (liveness, now) = (Liveness::new(Duration::from_secs(60)), Instant::now());
         liveness.put(service("h@lvm"));
-        assert!(!liveness.views(now)[0].up, "no heartbeat since the start");
+        let state = |later| liveness.statuses(now + Duration::from_secs(later))[0].state;
+        assert_eq!(state(0), ServiceState::Down, "no heartbeat since the start");
         assert!(liveness.heard(VOLUME_BINARY, "h@lvm", Some(true), now));
-        assert!(liveness.views(now + Duration::from_secs(60))[0].up);
-        assert!(!liveness.views(now + Duration::from_secs(61))[0].up);
+        assert_eq!(state(60), ServiceState::Up);
+        assert_eq!(state(61), ServiceState::Down);
         assert!(!liveness.heard(VOLUME_BINARY, "x@lvm", None, now));
+    }
+
+    #[test]
+    fn a_lost_connection_is_told_apart_from_a_goodbye_and_ends_with_the_next_one() {
+        let (liveness, now) = (Liveness::new(Duration::from_secs(60)), Instant::now());
+        let backend = BackendName::new("h", "lvm");
+        liveness.put(service("h@lvm"));
+        liveness.heard(VOLUME_BINARY, "h@lvm", Some(true), now);
+        let state = |later| liveness.statuses(now + Duration::from_secs(later))[0].state;
+        let keys = || [key(VOLUME_BINARY, "h@lvm")];
+        liveness.left(keys(), false, now);
+        assert_eq!((state(0), state(61)), (ServiceState::Suspect, ServiceState::Down));
+        assert!(liveness.unreachable(&backend).unwrap().contains("lost"));
+        assert!(liveness.any_may_be_back(Duration::from_secs(1), now));
+        assert!(!liveness.any_may_be_back(Duration::from_secs(1), now + Duration::from_secs(1)));
+        liveness.left(keys(), true, now);
+        assert_eq!(
+            (state(0), state(61)),
+            (ServiceState::Stopped, ServiceState::Stopped)
+        );
+        assert!(ServiceState::Suspect.is_up() && !ServiceState::Stopped.is_up());
+        liveness.connected(keys());
+        assert_eq!(state(0), ServiceState::Up);
+        assert_eq!(liveness.unreachable(&backend), None);
+    }
+
+    #[test]
+    fn a_service_that_is_no_longer_in_the_catalog_is_forgotten_and_heartbeats_are_not() {
+        let (liveness, now) = (Liveness::new(Duration::from_secs(60)), Instant::now());
+        for host in ["h@lvm", "gone@lvm"] {
+            liveness.put(service(host));
+            liveness.heard(VOLUME_BINARY, host, Some(true), now);
+        }
+        liveness.load([service("h@lvm")]);
+        let statuses = liveness.statuses(now);
+        assert_eq!(statuses.len(), 1);
+        assert_eq!(
+            (statuses[0].service.host.as_str(), statuses[0].state),
+            ("h@lvm", ServiceState::Up)
+        );
     }
 
     #[test]

@@ -3,9 +3,22 @@
 //! Heartbeats are kept in memory, since they are obsolete after a restart. The existence of a service and whether it is
 //! disabled must survive one: these are written to the catalog when they change. Readers that cannot wait for an actor
 //! read [`Liveness`].
+//!
+//! | file | content |
+//! |---|---|
+//! | `liveness` | which services are up, suspect, stopped and down, as this process sees them |
+//! | `connections` | which nodes are connected, have said goodbye, or were lost |
+//! | `statuses` | the states of all services, as far as any control node knows |
+//! | `remove_host` | removing the services of a host that is gone |
+//! | `control_nodes` | joining the control nodes that share the store, and finding those that do not run |
+//! | `describe` | what a control node says of itself |
 
+mod connections;
 pub mod control_nodes;
+mod describe;
 mod liveness;
+mod remove_host;
+mod statuses;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,15 +29,17 @@ use tokio::time::Instant;
 
 pub use self::liveness::{Known, Liveness, SCHEDULER_BINARY, VOLUME_BINARY, effective_down_time};
 use crate::actors::permission::demand;
+use crate::control::ControlNodes;
 use crate::messages::registry::{
-    Heartbeat, ListServices, RegistryTopic, ServiceView, SetServiceDisabled, SetServiceFrozen,
+    DescribeControlNode, GetHeardServices, Heartbeat, ListServiceStates, ListServices, ReadServices,
+    RegistryTopic, RemoveHost, ServiceView, SetServiceDisabled, SetServiceFrozen,
 };
 use crate::model::role::Level;
 use crate::model::{Context, Error, Service, ServiceId, Timestamp, bounds};
 use crate::store::catalog::Catalog;
 use crate::store::{CommitError, StoreError};
 use crate::transport::serve::EndpointBuilder;
-use crate::transport::{Actor, Serve, Started};
+use crate::transport::{Actor, Router, Serve, Started};
 
 /// How often a change is retried after a conflict with another node.
 const COMMIT_TRIES: u32 = 8;
@@ -44,6 +59,8 @@ pub struct Options {
     pub own: Vec<Heartbeat>,
     /// The bound of the mailbox.
     pub mailbox_bound: usize,
+    /// Where this process listens for other nodes, for those who look at the cluster.
+    pub address: Option<String>,
 }
 
 impl Default for Options {
@@ -52,6 +69,7 @@ impl Default for Options {
             report_interval: Duration::from_secs(10),
             own: Vec::new(),
             mailbox_bound: 1024,
+            address: None,
         }
     }
 }
@@ -74,17 +92,27 @@ impl Options {
 pub struct Registry {
     catalog: Catalog,
     liveness: Arc<Liveness>,
+    router: Router,
+    nodes: ControlNodes,
     options: Options,
     /// Held while a record is read, decided on and written, so that two messages do not write the same one.
     writing: Mutex<()>,
 }
 
 /// The endpoint, ready to be started and registered.
-pub fn endpoint(catalog: Catalog, liveness: Arc<Liveness>, options: Options) -> EndpointBuilder<Registry> {
+pub fn endpoint(
+    catalog: Catalog,
+    liveness: Arc<Liveness>,
+    router: Router,
+    nodes: ControlNodes,
+    options: Options,
+) -> EndpointBuilder<Registry> {
     EndpointBuilder::new(None, options.mailbox_bound, move || {
         Rc::new(Registry {
             catalog: catalog.clone(),
             liveness: Arc::clone(&liveness),
+            router: router.clone(),
+            nodes: nodes.clone(),
             options: options.clone(),
             writing: Mutex::new(()),
         })
@@ -93,6 +121,11 @@ pub fn endpoint(catalog: Catalog, liveness: Arc<Liveness>, options: Options) -> 
     .serves::<ListServices>()
     .serves::<SetServiceDisabled>()
     .serves::<SetServiceFrozen>()
+    .serves::<ListServiceStates>()
+    .serves::<GetHeardServices>()
+    .serves::<ReadServices>()
+    .serves::<RemoveHost>()
+    .serves::<DescribeControlNode>()
 }
 
 impl Registry {
@@ -173,6 +206,7 @@ impl Registry {
             match changes.commit().await {
                 Ok(_) => {
                     self.liveness.put(now.clone());
+                    self.tell_others();
                     return Ok(now);
                 }
                 Err(CommitError::Conflict(_)) => {}
@@ -183,6 +217,17 @@ impl Registry {
             "The service is temporarily unable to handle the request.",
             1,
         ))
+    }
+
+    /// Makes other control nodes read the services again. It need not reach them: a placement compares the record of its service.
+    fn tell_others(&self) {
+        if self.nodes.own().is_some() {
+            let registries = self.router.any::<RegistryTopic>();
+            tokio::task::spawn_local(async move {
+                let context = Context::internal("registry");
+                registries.fanout_to_others(&context, ReadServices {}).await;
+            });
+        }
     }
 
     /// Reads the services again, to include the changes of other nodes.
@@ -206,6 +251,10 @@ impl Actor for Registry {
 
     fn started(self: Rc<Self>, started: &Started) {
         let registry = Rc::clone(&self);
+        started.spawn(connections::follow(
+            self.router.clone(),
+            Arc::clone(&self.liveness),
+        ));
         started.spawn(async move {
             registry.load().await;
             let mut interval = tokio::time::interval(registry.options.report_interval);
@@ -242,14 +291,19 @@ impl Serve<Heartbeat> for Registry {
 impl Serve<ListServices> for Registry {
     async fn serve(
         self: Rc<Self>,
-        _context: Context,
+        context: Context,
         _message: ListServices,
     ) -> Result<Vec<ServiceView>, Error> {
+        let statuses = self.statuses(&context).await?;
+        Ok(statuses.services.into_iter().map(ServiceView::from).collect())
+    }
+}
+
+impl Serve<ReadServices> for Registry {
+    async fn serve(self: Rc<Self>, _context: Context, _message: ReadServices) -> Result<(), Error> {
         self.liveness.loaded().await;
-        if self.catalog.is_shared() {
-            self.read_again().await;
-        }
-        Ok(self.liveness.views(Instant::now()))
+        self.read_again().await;
+        Ok(())
     }
 }
 

@@ -133,6 +133,7 @@ impl Scheduler {
                         state.exclude(pool, error.to_string());
                     }
                 }
+                Err(SchedulingError::Excluded { pool, why }) => state.exclude(pool, why),
                 Err(SchedulingError::NoValidBackend(why)) => {
                     let (context, command) = state.into_command();
                     if self.state.may_wait(since) {

@@ -7,6 +7,8 @@
 //! | `record_placement` | the choice is in the catalog: volume and operation, in one commit | removes it again |
 //! | `cast_create_volume` | the command is sent, or the backend is overloaded and it will be | - |
 //!
+//! The commit of the placement compares the record of the backend's service, which another control node may have disabled or removed.
+//!
 //! The placement is recorded before the command is sent, so that the catalog knows the place of every volume that is
 //! created. A command may be received twice: if this attempt has a placement already, the command is sent to the same
 //! backend again, whatever the pools' state is now; the backend recognises it.
@@ -28,9 +30,10 @@ use tokio::time::Instant;
 
 use super::pools::Reservation;
 use super::state::SchedulerState;
+use crate::actors::registry::VOLUME_BINARY;
 use crate::flow::{Flow, Step};
 use crate::messages::volume::{CommandId, VolumeTopic};
-use crate::model::{Context, Operation, PoolName, StepOutcome, StepRecord, Timestamp, Volume};
+use crate::model::{Context, Operation, PoolName, Service, StepOutcome, StepRecord, Timestamp, Volume};
 use crate::store::CommitError;
 use crate::store::catalog::{Changes, Stored};
 use crate::transport::CallError;
@@ -56,6 +59,14 @@ pub enum SchedulingError {
         pool: PoolName,
         /// The cause.
         error: CallError,
+    },
+    /// The backend's service was disabled, frozen or removed since it was chosen.
+    #[error("{pool} gets no more volumes: {why}")]
+    Excluded {
+        /// The pool that was chosen.
+        pool: PoolName,
+        /// Why.
+        why: String,
     },
     /// The store failed.
     #[error("{0}")]
@@ -141,6 +152,30 @@ impl Scheduling {
         };
         let volume = volume.ok_or(SchedulingError::Superseded("the volume is deleted"))?;
         Ok(Found { operation, volume })
+    }
+
+    /// The service of a pool's backend, whose record the commit compares: so no volume is placed after a request that disables or removes
+    /// the service was answered, by whichever control node. `None` for a backend whose first report came before its first heartbeat.
+    async fn usable_service(&self, pool: &PoolName) -> Result<Option<Stored<Service>>, SchedulingError> {
+        let (liveness, host) = (self.scheduler.liveness(), pool.backend.to_string());
+        let found = self.scheduler.catalog.service(VOLUME_BINARY, &host).await;
+        let found = found.map_err(|error| SchedulingError::Store(error.to_string()))?;
+        let why = match &found {
+            Some(service) => {
+                liveness.put(service.record.clone());
+                liveness.forbids(&pool.backend)
+            }
+            None => liveness
+                .service_id(&pool.backend)
+                .map(|_| "its service was removed".to_owned()),
+        };
+        match why {
+            None => Ok(found),
+            Some(why) => Err(SchedulingError::Excluded {
+                pool: pool.clone(),
+                why,
+            }),
+        }
     }
 
     fn placed(&self, found: &Found, pool: &PoolName) -> (Operation, Volume) {
@@ -250,6 +285,9 @@ impl Step<Scheduling, SchedulingError> for RecordPlacement {
             }
             let (operation, volume) = state.placed(found, &chosen);
             let mut changes = state.changes(found, &operation, &volume);
+            if let Some(service) = state.usable_service(&chosen).await? {
+                changes.require_service(&service);
+            }
             notify_placed(&mut changes, &operation, &volume);
             match changes.commit().await {
                 Ok(revision) => {

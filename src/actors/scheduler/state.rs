@@ -85,6 +85,15 @@ pub struct SchedulerState {
     pub(super) reports: watch::Sender<u64>,
 }
 
+/// Which backends may be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// Those whose nodes are connected.
+    Connected,
+    /// Also those that may be back soon: the volume is there already.
+    Any,
+}
+
 /// No pool is suitable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoPool {
@@ -152,7 +161,7 @@ impl SchedulerState {
             excluded,
             ..Ask::of(request)
         };
-        self.decide(reservation, &ask, |_| true)
+        self.decide(reservation, &ask, Reach::Connected, |_| true)
     }
 
     /// Chooses a pool for an existing volume. On a preferred pool it already has its capacity.
@@ -162,13 +171,17 @@ impl SchedulerState {
                 size: 0,
                 ..message.request.clone()
             };
-            let stays = self.decide(reservation, &Ask::of(&as_it_is), |pool| pool == preferred);
+            let stays = self.decide(reservation, &Ask::of(&as_it_is), Reach::Any, |pool| {
+                pool == preferred
+            });
             if stays.is_ok() || message.among == Among::Pool(preferred.clone()) {
                 return stays;
             }
         }
         let ask = Ask::of(&message.request);
-        self.decide(reservation, &ask, |pool| message.among.has(pool))
+        self.decide(reservation, &ask, Reach::Connected, |pool| {
+            message.among.has(pool)
+        })
     }
 
     /// Reserves the growth of a volume on its pool, if that is suitable.
@@ -181,20 +194,25 @@ impl SchedulerState {
             online_extend: message.attached,
             ..Ask::of(&message.request)
         };
-        self.decide(reservation, &ask, |pool| *pool == message.pool)
+        self.decide(reservation, &ask, Reach::Any, |pool| *pool == message.pool)
     }
 
     fn decide(
         &self,
         reservation: Reservation,
         ask: &Ask<'_>,
+        reach: Reach,
         among: impl Fn(&PoolName) -> bool,
     ) -> Result<PoolName, NoPool> {
         let now = Instant::now();
         let mut pools = self.pools();
         pools.give_back(&reservation);
         let mut candidates = pools.candidates(now, self.liveness.down_time(), &|backend| {
-            self.liveness.forbids(backend)
+            let forbidden = self.liveness.forbids(backend);
+            forbidden.or_else(|| match reach {
+                Reach::Connected => self.liveness.unreachable(backend),
+                Reach::Any => None,
+            })
         });
         candidates.retain(|candidate| among(candidate.pool.name()));
         let decision = pick(ask, &candidates, &self.chain);
@@ -250,7 +268,9 @@ impl SchedulerState {
         if now.duration_since(self.started_at) < options.init_wait && self.is_incomplete(now) {
             return true;
         }
-        now.duration_since(since) < options.unreachable_patience && self.pools().leaves_any_out(now)
+        let patience = options.unreachable_patience;
+        now.duration_since(since) < patience
+            && (self.pools().leaves_any_out(now) || self.liveness.any_may_be_back(patience, now))
     }
 
     /// Whether backends that have not reported yet are likely to do so.

@@ -41,6 +41,7 @@ pub(super) async fn run(manager: Rc<VolumeManager>) {
         exports.keep(&manager),
         reports::keep_reporting(&manager, &context),
         keep_reporting_progress(&manager, &context),
+        keep_lease(&manager),
     );
 }
 
@@ -164,6 +165,17 @@ async fn ask_for_volumes(
             Ok(BackendVolumesPage { volumes, next })
         }
         page => page,
+    }
+}
+
+/// Renews the lease while a control node is connected, or is this one.
+async fn keep_lease(manager: &VolumeManager) {
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        ticks.tick().await;
+        if manager.router.reaches(manager.api.address()) {
+            manager.state.lease.renew();
+        }
     }
 }
 

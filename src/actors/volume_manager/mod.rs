@@ -38,7 +38,8 @@ use crate::drivers::DriverError;
 use crate::flow::{FlowReport, Observer, Unobserved};
 use crate::messages::api::{ApiTopic, Failure, FailureKind, Outcome, Report};
 use crate::messages::volume::{
-    CancelOperation, CommandId, GetLogLevels, ListExisting, ListExistingPage, SetLogLevels, VolumeTopic,
+    CancelOperation, CommandId, DescribeVolumeNode, GetLogLevels, ListExisting, ListExistingPage,
+    SetLogLevels, VolumeNodeReport, VolumeTopic,
 };
 use crate::model::{Context, Error, StepRecord};
 use crate::transport::serve::EndpointBuilder;
@@ -77,6 +78,7 @@ pub fn endpoint(state: Arc<BackendState>, router: Router, bound: usize) -> Endpo
             .serves::<ReadVolumeData>()
             .serves::<GetLogLevels>()
             .serves::<SetLogLevels>()
+            .serves::<DescribeVolumeNode>()
             .serves::<CancelOperation>(),
     )
 }
@@ -218,6 +220,20 @@ impl<C: BackendCommand> Serve<C> for VolumeManager {
     async fn serve(self: Rc<Self>, context: Context, command: C) -> Result<(), Error> {
         self.run(&context, command).await;
         Ok(())
+    }
+}
+
+impl Serve<DescribeVolumeNode> for VolumeManager {
+    async fn serve(
+        self: Rc<Self>,
+        _context: Context,
+        _message: DescribeVolumeNode,
+    ) -> Result<VolumeNodeReport, Error> {
+        Ok(VolumeNodeReport {
+            node: self.router.node().to_owned(),
+            incarnation: self.router.incarnation().to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        })
     }
 }
 

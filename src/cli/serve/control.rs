@@ -235,6 +235,7 @@ fn start_actors(
     let registry_options = registry::Options {
         report_interval,
         mailbox_bound: bound,
+        address: super::listen_address(config).map(|address| address.to_string()),
         ..registry::Options::default()
     }
     .with_scheduler(&config.node.host, &config.node.availability_zone);
@@ -272,7 +273,14 @@ fn start_actors(
         options: api_options(config),
     };
     let on = &arbiter.handle();
-    router.register(registry::endpoint(catalog.clone(), liveness, registry_options).start_on(on));
+    let registry = registry::endpoint(
+        catalog.clone(),
+        liveness,
+        router.clone(),
+        nodes.clone(),
+        registry_options,
+    );
+    router.register(registry.start_on(on));
     router.register(quota::endpoint(catalog.clone(), quota_options).start_on(on));
     router.register(scheduler::endpoint(scheduler_state).start_on(on));
     router.register(api::endpoint(api_control).start_on(on));

@@ -12,16 +12,11 @@ use crate::config::Config;
 use crate::config::store::Engine;
 use crate::model::NodeIncarnation;
 use crate::model::control_node::ControlNodeAbilities;
-use crate::rng;
 use crate::store::catalog::{Catalog, versions_read};
-use crate::store::number_file::NumberFile;
 use crate::transport::Router;
 
 /// How long the store may take to accept that this process ends.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
-
-/// The file in the data folder that has the folder's number.
-const FOLDER_NUMBER: &str = "folder";
 
 /// This process as one of the control nodes.
 #[derive(Clone)]
@@ -51,7 +46,7 @@ impl Membership {
             boot: incarnation.boot,
             random: incarnation.random,
         };
-        let folder = folder_number(&data_dir.join(FOLDER_NUMBER))?;
+        let folder = super::folder_number(data_dir)?;
         let (catalog, nodes) = join(&catalog, &own, folder, ControlNodeOptions::default()).await?;
         let abilities = ControlNodeAbilities {
             incarnation: own,
@@ -82,18 +77,6 @@ impl Membership {
             Err(_) => {
                 tracing::warn!("the store does not answer, and does not know that this control node ends")
             }
-        }
-    }
-}
-
-/// The number of a data folder, which is chosen at the first start.
-fn folder_number(path: &Path) -> std::io::Result<u64> {
-    let file = NumberFile::open(path)?;
-    match file.read()? {
-        Some(number) => Ok(number),
-        None => {
-            let number = rng::number();
-            file.write(number).map(|()| number)
         }
     }
 }

@@ -31,6 +31,7 @@ use crate::config::{Config, Role};
 use crate::drivers::ownership::{Lost, OwnerLock};
 use crate::model::node_identity;
 use crate::private_files;
+use crate::rng;
 use crate::store::StoreError;
 use crate::store::number_file::NumberFile;
 use crate::transport::{Router, TransportOptions};
@@ -94,7 +95,11 @@ async fn run(config: Config) -> Result<ExitCode, BoxError> {
     } else {
         volume::Owned::new()
     };
-    let router = Router::with_boot(&node_name(&config), boot_number(&data_dir)?);
+    let router = Router::of_folder(
+        &node_name(&config),
+        boot_number(&data_dir)?,
+        folder_number(&data_dir)?,
+    );
     let control = if has_control {
         Some(control::Control::start(&config, &data_dir, &router).await?)
     } else {
@@ -264,6 +269,19 @@ fn boot_number(data_dir: &Path) -> Result<u64, BoxError> {
         file.write(next).map(|()| next)
     });
     counted.map_err(|error| format!("cannot count this start in {}: {error}", path.display()).into())
+}
+
+/// The number of the data folder, which is chosen at random at its first start: it distinguishes two nodes that were given one name.
+fn folder_number(data_dir: &Path) -> Result<u64, BoxError> {
+    let path = data_dir.join("folder");
+    let number = NumberFile::open(&path).and_then(|file| match file.read()? {
+        Some(number) => Ok(number),
+        None => {
+            let number = rng::number();
+            file.write(number).map(|()| number)
+        }
+    });
+    number.map_err(|error| format!("cannot number the data folder in {}: {error}", path.display()).into())
 }
 
 /// The address for volume nodes. A node with both roles needs no others, so it opens no port for them unless they can

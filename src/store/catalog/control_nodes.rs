@@ -92,6 +92,15 @@ impl Changes {
         self
     }
 
+    /// Deletes the record of a control node: what is left of its process can commit nothing more.
+    pub fn delete_control_node(&mut self, was: &Stored<ControlNode>) -> &mut Self {
+        self.delete(was);
+        let name = &was.incarnation.node;
+        self.delete_key(beat_key(name));
+        self.delete_key(key(keys::CONTROL_NODE_ABILITIES).text(name).end());
+        self
+    }
+
     /// Says once more that a control node runs.
     pub fn beat(&mut self, name: &str, beat: u64) -> &mut Self {
         self.put(beat_key(name), &ControlNodeBeat(beat));

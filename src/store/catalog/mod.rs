@@ -77,6 +77,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
 use super::record::Layout;
+use super::report::StoreReport;
 use super::{CommitError, Condition, Revision, Store, StoreError, Transaction};
 use crate::model::volume_type::DEFAULT_TYPE_NAME;
 use crate::model::{Timestamp, VolumeType, VolumeTypeId};
@@ -212,6 +213,16 @@ impl Catalog {
     /// The servers of the store cannot be reached in time; reads show an earlier state then.
     pub async fn wait_current(&self) -> Result<(), StoreError> {
         self.store.wait_current().await
+    }
+
+    /// The revision of the last commit that reads show, in a store that several nodes share; `None` otherwise.
+    pub fn shown_revision(&self) -> Option<u64> {
+        self.is_shared().then(|| self.store.shown_revision().0)
+    }
+
+    /// The state of the engine and of its servers, for operators.
+    pub async fn store_report(&self) -> StoreReport {
+        self.store.report().await
     }
 
     /// Checks that the store accepts commits, with an empty commit that is made durable like any other. For health

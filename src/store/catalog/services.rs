@@ -22,6 +22,20 @@ impl Changes {
         self
     }
 
+    /// Requires that a service is as it was read.
+    pub fn require_service(&mut self, was: &Stored<Service>) -> &mut Self {
+        self.unchanged(&service_key(&was.binary, &was.host), was.revision);
+        self
+    }
+
+    /// Deletes a service; a conflict if it changed since it was read.
+    pub fn delete_service(&mut self, was: &Stored<Service>) -> &mut Self {
+        let key = service_key(&was.binary, &was.host);
+        self.unchanged(&key, was.revision);
+        self.delete_key(key);
+        self
+    }
+
     /// Updates a service, or inserts it if `was` is `None`; a conflict if it changed since it was read, or was inserted
     /// meanwhile.
     pub fn update_service(&mut self, was: Option<&Stored<Service>>, now: &Service) -> &mut Self {

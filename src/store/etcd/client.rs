@@ -22,8 +22,9 @@ use tonic_prost::ProstCodec;
 use super::EtcdOptions;
 use super::proto::{
     AuthenticateRequest, AuthenticateResponse, CompactionRequest, CompactionResponse, DeleteRangeRequest,
-    DeleteRangeResponse, Header, RangeRequest, RangeResponse, StatusRequest, StatusResponse, TxnRequest,
-    TxnResponse, WatchCreateRequest, WatchRequest, WatchResponse, WatchUnion,
+    DeleteRangeResponse, Header, Member, MemberListRequest, MemberListResponse, RangeRequest, RangeResponse,
+    StatusRequest, StatusResponse, TxnRequest, TxnResponse, WatchCreateRequest, WatchRequest, WatchResponse,
+    WatchUnion,
 };
 use crate::store::StoreError;
 
@@ -137,7 +138,9 @@ macro_rules! headed {
     };
 }
 
-headed! { RangeResponse DeleteRangeResponse TxnResponse CompactionResponse StatusResponse AuthenticateResponse }
+headed! {
+    RangeResponse DeleteRangeResponse TxnResponse CompactionResponse StatusResponse MemberListResponse AuthenticateResponse
+}
 
 /// The connections to all endpoints.
 pub(super) struct Client {
@@ -261,6 +264,14 @@ impl Client {
     pub(super) async fn status(&self, at: usize) -> Result<StatusResponse, CallError> {
         self.once("/etcdserverpb.Maintenance/Status", StatusRequest {}, at)
             .await
+    }
+
+    /// The members of the cluster, as one of them knows them.
+    pub(super) async fn members(&self, deadline: Instant) -> Result<Vec<Member>, CallError> {
+        let list: MemberListResponse = self
+            .repeated("/etcdserverpb.Cluster/MemberList", MemberListRequest {}, deadline)
+            .await?;
+        Ok(list.members)
     }
 
     /// Begins a watch at one endpoint.

@@ -31,6 +31,7 @@ mod node;
 mod open;
 mod position;
 mod proto;
+mod report;
 mod stats;
 mod view;
 mod watch;
@@ -49,6 +50,7 @@ use uuid::Uuid;
 
 use super::changed_keys::ChangedKeys;
 use super::derived::Derivation;
+use super::report::StoreReport;
 use super::{CommitError, Entry, Health, Key, Revision, Scan, Sink, Store, StoreError, Transaction};
 use crate::tasks;
 use node::Node;
@@ -354,6 +356,10 @@ impl Store for EtcdStore {
             sink(key, entry)?;
         }
         Ok(revision)
+    }
+
+    async fn report(&self) -> StoreReport {
+        report::report(&self.node).await
     }
 
     async fn size_on_disk(&self) -> Result<Option<u64>, StoreError> {

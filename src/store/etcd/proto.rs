@@ -238,6 +238,34 @@ pub(super) struct StatusResponse {
     /// The member id of the leader; 0 if there is none.
     #[prost(uint64, tag = "4")]
     pub leader: u64,
+    /// Alarms, and what keeps the member from working.
+    #[prost(string, repeated, tag = "8")]
+    pub errors: Vec<String>,
+    /// Bytes of the database without free pages.
+    #[prost(int64, tag = "9")]
+    pub db_size_in_use: i64,
+    /// The most bytes of the database; 0 before etcd 3.6.
+    #[prost(int64, tag = "12")]
+    pub db_size_quota: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct MemberListRequest {}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Member {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(string, tag = "2")]
+    pub name: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct MemberListResponse {
+    #[prost(message, optional, tag = "1")]
+    pub header: Option<Header>,
+    #[prost(message, repeated, tag = "2")]
+    pub members: Vec<Member>,
 }
 
 #[derive(Clone, PartialEq, Message)]

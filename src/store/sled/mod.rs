@@ -46,6 +46,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::changed_keys::{ChangedKeys, Subscriptions};
 use super::export::{self, ExportError, Exported};
+use super::report::{StoreReport, health_text};
 use super::{
     CommitError, Entry, Health, Key, RESERVED, Revision, Scan, Sink, Store, StoreError, Transaction,
 };
@@ -350,6 +351,16 @@ impl Store for SledStore {
             sink(key, entry)?;
         }
         Ok(amendments.revision)
+    }
+
+    async fn report(&self) -> StoreReport {
+        let health = health_text(&self.health.borrow());
+        StoreReport {
+            engine: "sled",
+            health,
+            size: self.size_on_disk().await.ok().flatten(),
+            ..StoreReport::default()
+        }
     }
 
     async fn size_on_disk(&self) -> Result<Option<u64>, StoreError> {

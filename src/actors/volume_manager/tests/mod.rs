@@ -4,6 +4,7 @@ mod commands;
 mod compare_storage;
 mod copy_data;
 mod exports;
+mod lease;
 mod reports;
 
 use std::rc::Rc;
