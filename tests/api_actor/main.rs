@@ -28,6 +28,7 @@ mod silent_node;
 mod snapshots;
 mod storage;
 mod support;
+mod thick_pool;
 mod transfers;
 #[path = "../transport_support/mod.rs"]
 #[expect(dead_code, reason = "other tests want more of it")]
