@@ -19,6 +19,7 @@
 //! | [`config`], [`cli`] | typed configuration; the command line |
 //! | [`authority`] | the certificates of a cluster's nodes: issued, revoked, and got with a token |
 //! | `rng`, `tasks` | random values; spawning of tasks |
+//! | `waiting_room` | the bound on handshakes of a listener |
 //! | `backoff`, `panic_text` | pauses between attempts; the text of a caught panic |
 //! | [`failpoint`] | points at which tests kill the process |
 //! | [`tls_client`] | TLS of the service's own requests |
@@ -64,4 +65,5 @@ mod tasks;
 pub mod tls_client;
 pub mod transport;
 pub mod verbs;
+mod waiting_room;
 pub mod web;

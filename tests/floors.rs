@@ -18,6 +18,7 @@ const TOOLS: &[&str] = &[
     "rng",
     "tasks",
     "tls_client",
+    "waiting_room",
 ];
 
 /// Each room, and which others it may use. `cli`, `sim` and `inventory` see everything.

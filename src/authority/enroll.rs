@@ -10,7 +10,9 @@
 //!
 //! The node's private key is made on the node and never leaves it: the request has its public key, and proves that the node has the
 //! private one. Each message is its length (4 bytes, big-endian) and JSON, of bounded size and in bounded time. A connection that
-//! does not finish in time is ended, and there are at most [`MOST_CONNECTIONS`] at once.
+//! does not finish in time is ended. At most [`MOST_CONNECTIONS`] are waited for at once, and a further one ends another
+//! ([`crate::waiting_room`]): strangers end each other, and do not keep a node with a token out. A stranger is not told what is wrong on the
+//! authority's side.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,9 +37,14 @@ use super::tokens::EnrollmentToken;
 use super::{Authority, AuthorityError, NodeFiles, Result};
 use crate::model::{NodeIdentity, Timestamp};
 use crate::tasks;
+use crate::waiting_room::{Place, Stage, WaitingRoom};
 
-/// The most connections at once.
+/// The most connections at once that have not sent their request yet.
 pub const MOST_CONNECTIONS: usize = 32;
+/// How many requests are looked at at once.
+const MOST_REQUESTS: usize = 8;
+/// What a stranger is told of a request that cannot be read.
+const UNREADABLE: &str = "the request, or the token in it, cannot be read";
 /// How long an enrollment may take.
 const LIMIT: Duration = Duration::from_secs(10);
 /// The largest message.
@@ -114,7 +121,8 @@ impl EnrollmentServer {
 
     /// Enrolls nodes until it is dropped.
     pub async fn run(self) {
-        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let room = WaitingRoom::new(MOST_CONNECTIONS);
+        let requests = Arc::new(Semaphore::new(MOST_REQUESTS));
         loop {
             let (stream, remote) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
@@ -124,15 +132,12 @@ impl EnrollmentServer {
                     continue;
                 }
             };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                tracing::warn!(%remote, "too many connections at once; this one is closed");
-                continue;
-            };
+            let place = room.enter(remote.ip());
             let (authority, tls) = (Arc::clone(&self.authority), Arc::clone(&self.tls));
+            let requests = Arc::clone(&requests);
             tasks::spawn(async move {
-                let served = tokio::time::timeout(LIMIT, serve(authority, tls, stream)).await;
-                drop(place);
-                match served {
+                let serving = serve(authority, tls, stream, place, requests);
+                match tokio::time::timeout(LIMIT, serving).await {
                     Ok(Ok(node)) => tracing::info!(%remote, %node, "a node was enrolled"),
                     Ok(Err(error)) => tracing::warn!(%remote, %error, "no node was enrolled"),
                     Err(_elapsed) => tracing::warn!(%remote, "an enrollment did not end in time"),
@@ -142,21 +147,42 @@ impl EnrollmentServer {
     }
 }
 
-async fn serve(authority: Arc<Authority>, tls: Arc<ServerConfig>, stream: TcpStream) -> Result<NodeIdentity> {
-    let mut stream = TlsAcceptor::from(tls)
-        .accept(stream)
-        .await
-        .map_err(AuthorityError::new)?;
-    let ask: Ask = receive(&mut stream).await?;
+async fn serve(
+    authority: Arc<Authority>,
+    tls: Arc<ServerConfig>,
+    stream: TcpStream,
+    place: Place,
+    requests: Arc<Semaphore>,
+) -> Result<NodeIdentity> {
+    let asked = async {
+        let mut stream = TlsAcceptor::from(tls)
+            .accept(stream)
+            .await
+            .map_err(AuthorityError::new)?;
+        place.reached(Stage::Introduced);
+        let ask: Ask = receive(&mut stream).await?;
+        Ok((stream, ask))
+    };
+    let (mut stream, ask) = tokio::select! {
+        biased;
+        () = place.cut.cancelled() => {
+            return Err(AuthorityError::new("it was ended to make room for others"));
+        }
+        asked = asked => asked?,
+    };
+    // From here on it is not ended for others: the token may be used up.
+    drop(place);
+    let _turn = requests.acquire().await.map_err(AuthorityError::new)?;
     let redeemed = tokio::task::spawn_blocking(move || {
-        let key = PublicKey::of_request(&ask.request)?;
-        let token = EnrollmentToken::parse(&ask.token)?;
+        let unreadable = |error: AuthorityError| error.told_as(UNREADABLE);
+        let key = PublicKey::of_request(&ask.request).map_err(unreadable)?;
+        let token = EnrollmentToken::parse(&ask.token).map_err(unreadable)?;
         authority.redeem(token.secret(), &key)
     });
     let redeemed = redeemed.await.map_err(AuthorityError::new)?;
     let (answer, node) = match redeemed {
         Ok((node, files)) => (Answer::Files(files), Ok(node)),
-        Err(error) => (Answer::Error(error.to_string()), Err(error)),
+        Err(error) => (Answer::Error(error.public.to_owned()), Err(error)),
     };
     send(&mut stream, &answer).await?;
     let _ = stream.shutdown().await;
@@ -288,6 +314,7 @@ impl ServerCertVerifier for Pinned {
 
 #[cfg(test)]
 mod tests {
+    use super::super::NOT_NOW;
     use super::super::tests::identity;
     use super::*;
 
@@ -336,6 +363,41 @@ mod tests {
         assert!(refused.contains("UnknownIssuer"), "{refused}");
         // It was not used up.
         assert!(authority.issued().unwrap().is_empty());
+    }
+
+    #[actix::test]
+    async fn more_strangers_than_there_are_places_keep_no_node_out() {
+        let home = tempfile::tempdir().unwrap();
+        let (authority, address) = authority(home.path()).await;
+        let mut strangers = Vec::new();
+        for _ in 0..3 * MOST_CONNECTIONS {
+            strangers.push(TcpStream::connect(&address).await.unwrap());
+        }
+        let token = authority.make_token(&identity("n"), HOUR, HOUR).unwrap();
+        let begun = tokio::time::Instant::now();
+        enroll(&address, &token).await.unwrap();
+        assert!(
+            begun.elapsed() < LIMIT,
+            "it need not wait until their time is over"
+        );
+        // The first were ended, the last were not.
+        let mut byte = [0; 1];
+        assert_eq!(strangers[0].read(&mut byte).await.unwrap_or(0), 0);
+    }
+
+    #[actix::test]
+    async fn a_stranger_learns_nothing_of_the_folder() {
+        let home = tempfile::tempdir().unwrap();
+        let (authority, address) = authority(home.path()).await;
+        let token = authority.make_token(&identity("n"), HOUR, HOUR).unwrap();
+        std::fs::write(home.path().join("tokens.json"), "{ broken").unwrap();
+        let refused = enroll(&address, &token).await.unwrap_err().to_string();
+        assert!(refused.ends_with(NOT_NOW), "{refused}");
+        let folder = home.path().display().to_string();
+        assert!(
+            !refused.contains(&folder) && !refused.contains("tokens.json"),
+            "{refused}"
+        );
     }
 
     #[actix::test]

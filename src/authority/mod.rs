@@ -28,18 +28,42 @@ use crate::private_files;
 
 /// Why the authority cannot do something, for its operator.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct AuthorityError(String);
+#[error("{text}")]
+pub struct AuthorityError {
+    text: String,
+    /// What a node that asks over the network is told.
+    public: &'static str,
+}
+
+/// What a node that asks over the network is told of a fault of the authority: the rest is for its operator.
+const NOT_NOW: &str = "the authority cannot issue a certificate at present; its log says why";
 
 impl AuthorityError {
-    /// With this text.
+    /// With this text, for the operator alone.
     pub fn new(why: impl std::fmt::Display) -> Self {
-        Self(why.to_string())
+        Self {
+            text: why.to_string(),
+            public: NOT_NOW,
+        }
     }
 
     /// About this file.
     pub fn of(path: &Path, why: impl std::fmt::Display) -> Self {
-        Self(format!("{}: {why}", path.display()))
+        Self::new(format!("{}: {why}", path.display()))
+    }
+
+    /// With a text that anyone may know.
+    pub fn public(text: &'static str) -> Self {
+        Self {
+            text: text.to_owned(),
+            public: text,
+        }
+    }
+
+    /// The same for the operator, and this text for a node that asks over the network.
+    #[must_use]
+    pub fn told_as(self, public: &'static str) -> Self {
+        Self { public, ..self }
     }
 }
 

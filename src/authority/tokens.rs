@@ -120,7 +120,7 @@ impl Authority {
         let hash = hash_of(secret);
         let is_it = |token: &StoredToken| bool::from(token.hash.as_bytes().ct_eq(hash.as_bytes()));
         let Some(found) = tokens.iter().position(is_it) else {
-            return Err(AuthorityError::new(
+            return Err(AuthorityError::public(
                 "the token is unknown, expired, or was used already",
             ));
         };

@@ -20,9 +20,9 @@ use super::net::{TcpListener, TcpStream};
 use super::options::TransportOptions;
 use super::peer::Candidate;
 use super::tls::NodeCertificate;
-use super::waiting_room::{Place, Stage, WaitingRoom};
 use super::{Router, connection, handshake};
 use crate::tasks;
+use crate::waiting_room::{Place, Stage, WaitingRoom};
 
 /// A listening socket. Dropping it does not close it; [`ListenerHandle::close`] or the router's shutdown does.
 #[derive(Debug)]

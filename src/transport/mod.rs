@@ -34,7 +34,6 @@ pub mod stats;
 pub mod supervisor;
 pub mod tls;
 pub mod undelivered;
-mod waiting_room;
 
 mod connection;
 mod mailbox;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How far a handshake has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     /// Nothing has come.
     Silent,
     /// It has introduced itself; anyone can.
@@ -26,7 +26,7 @@ pub(super) enum Stage {
 
 /// The handshakes of one listener.
 #[derive(Clone, Debug)]
-pub(super) struct WaitingRoom {
+pub(crate) struct WaitingRoom {
     most: usize,
     inside: Arc<Mutex<Inside>>,
 }
@@ -47,11 +47,11 @@ struct Guest {
 
 /// One handshake; dropped when it is complete.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     room: WaitingRoom,
     number: u64,
     /// Cancelled when another handshake needs the place.
-    pub(super) cut: CancellationToken,
+    pub(crate) cut: CancellationToken,
 }
 
 impl Inside {
@@ -77,7 +77,7 @@ impl Inside {
 
 impl WaitingRoom {
     /// Allows so many at once, at least one.
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self {
             most: most.max(1),
             inside: Arc::default(),
@@ -85,7 +85,7 @@ impl WaitingRoom {
     }
 
     /// Adds a handshake with this address; if there is no room, ends another one.
-    pub(super) fn enter(&self, address: IpAddr) -> Place {
+    pub(crate) fn enter(&self, address: IpAddr) -> Place {
         let mut inside = self.inside.lock();
         if inside.handshakes.len() >= self.most {
             let leaves = inside.leaves();
@@ -123,7 +123,7 @@ fn network_of(address: IpAddr) -> IpAddr {
 
 impl Place {
     /// The handshake has come so far.
-    pub(super) fn reached(&self, stage: Stage) {
+    pub(crate) fn reached(&self, stage: Stage) {
         if let Some(guest) = self.room.inside.lock().handshakes.get_mut(&self.number) {
             guest.stage = guest.stage.max(stage);
         }
