@@ -64,11 +64,11 @@ unit: ## Tests in Rust
 # A build of its own: the simulated network is in the place of TCP, and the flag lets tokio draw from the seed, too.
 sim: ## The service on a simulated network, thousands of times (SEEDS=n, or PUMICE_SIM_SEED=n for one)
 	@PUMICE_SIM_SEEDS=$(SEEDS) RUSTFLAGS="--cfg tokio_unstable" $(CARGO) test --quiet --locked --profile sim --features sim \
-		--test sim_service --test sim_transport -- --nocapture
+		--test sim_service --test sim_cluster --test sim_transport -- --nocapture
 
 sim-replay: ## Each seed of the simulations twice: the same events both times (REPLAYS=n)
 	@PUMICE_SIM_REPLAYS=$(REPLAYS) RUSTFLAGS="--cfg tokio_unstable" $(CARGO) test --quiet --locked --profile sim --features sim \
-		--test sim_service --test sim_transport -- --nocapture a_seed_is_the_same_run_again
+		--test sim_service --test sim_cluster --test sim_transport -- --nocapture a_seed_is_the_same_run_again
 
 soak: ## Kill the nodes of a real service under load, a thousand times (KILLS=n; PUMICE_SOAK_SEED=n for the same choices)
 	@scripts/install-packages $(RUN_PACKAGES)

@@ -281,7 +281,8 @@ pub(super) fn context_of(request: &HttpRequest, principal: Principal) -> Context
 /// that data is durable: else a client could miss its own changes, or see some that a crash reverts. The results of changes are
 /// durable before they are answered.
 ///
-/// If the servers of the store cannot be reached, reads show what they showed last, and changes are refused by the store.
+/// If the servers of the store cannot be reached, reads show what they showed last, and changes are refused: what one would be decided
+/// on, such as that there is no such volume, may be out of date.
 ///
 /// # Errors
 /// None of its own.
@@ -294,6 +295,10 @@ pub async fn wait_durable(
     if let Some(state) = &state
         && let Err(error) = state.catalog.wait_current().await
     {
+        if !is_read {
+            let answer = HttpResponse::from_error(Fault::from(error));
+            return Ok(request.into_response(answer).map_into_right_body());
+        }
         tracing::debug!(%error, "the store may show an earlier state");
     }
     let response = next.call(request).await?;

@@ -3,13 +3,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use pumice::actors::api::{Control, Options, endpoint};
-use pumice::messages::api::FailureKind;
-use pumice::model::{OperationId, Subject, Timestamp};
+use pumice::messages::api::{CompareStorage, ConfirmOrphans, FailureKind, ListBackendVolumesPage};
+use pumice::model::{ErrorKind, OperationId, Subject, Timestamp};
 use pumice::store::catalog::Catalog;
 use pumice::store::catalog::verify::verify;
 use pumice::store::memory::MemoryStore;
@@ -33,6 +34,8 @@ pub enum Trouble {
 pub struct Troubled {
     pub memory: Arc<MemoryStore>,
     pub next: Mutex<VecDeque<Trouble>>,
+    /// It cannot say whether it shows what others have committed.
+    pub may_be_old: AtomicBool,
 }
 
 #[async_trait]
@@ -66,6 +69,13 @@ impl Store for Troubled {
         self.memory.shown_revision()
     }
 
+    async fn wait_current(&self) -> Result<(), StoreError> {
+        match self.may_be_old.load(Ordering::Relaxed) {
+            true => Err(StoreError::unavailable("no majority")),
+            false => Ok(()),
+        }
+    }
+
     async fn dump(&self, sink: &mut Sink<'_>) -> Result<Revision, StoreError> {
         self.memory.dump(sink).await
     }
@@ -82,6 +92,7 @@ async fn troubled(options: Options) -> (World, Arc<Troubled>) {
     let store = Arc::new(Troubled {
         memory,
         next: Mutex::default(),
+        may_be_old: AtomicBool::default(),
     });
     let control = Control {
         catalog: Catalog::open(store.clone()).await.unwrap(),
@@ -203,4 +214,37 @@ async fn an_operation_that_nobody_looks_at_is_found_in_the_journal() {
     changes.update(&was, &at_work).insert(&forgotten);
     changes.commit().await.unwrap();
     world.until_gone(volume.id).await;
+}
+
+/// A backend that was started would not restore an export that another control node has answered, or take its volume for an orphan.
+#[actix::test]
+async fn a_node_that_may_show_an_old_state_says_nothing_to_backends_of_what_there_is() {
+    let (world, store) = troubled(quick()).await;
+    let backend = || "h1@fake".parse().unwrap();
+    let list = || ListBackendVolumesPage {
+        backend: backend(),
+        after: None,
+        limit: 10,
+    };
+    let compare = || CompareStorage {
+        backend: backend(),
+        after: None,
+        found: Vec::new(),
+        complete: true,
+    };
+    let confirm = || ConfirmOrphans {
+        backend: backend(),
+        names: Vec::new(),
+    };
+    assert!(world.call(list()).await.is_ok());
+    store.may_be_old.store(true, Ordering::Relaxed);
+    let refused = [
+        world.call(list()).await.map(drop),
+        world.call(compare()).await.map(drop),
+        world.call(confirm()).await.map(drop),
+    ];
+    for refused in refused {
+        let kind = refused.unwrap_err().kind;
+        assert!(matches!(kind, ErrorKind::Unavailable { .. }), "{kind:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Several control nodes that share a store: each serves every request, whoever is killed or stands still.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use actix_rt::Arbiter;
@@ -209,6 +210,7 @@ async fn nodes_that_could_not_reach_the_store_accuse_no_others_when_it_is_back()
     let store = Arc::new(Troubled {
         memory: Arc::default(),
         next: Mutex::default(),
+        may_be_old: AtomicBool::default(),
     });
     let catalog = Catalog::open(store.clone()).await.unwrap();
     let mut joined_ones = Vec::new();
@@ -262,6 +264,7 @@ async fn a_node_that_cannot_say_that_it_runs_sends_no_commands_until_it_can() {
     let store = Arc::new(Troubled {
         memory: Arc::default(),
         next: Mutex::default(),
+        may_be_old: AtomicBool::default(),
     });
     let world = World::on(store.clone(), quick()).await;
     let a = Node::start(&world, "a").await.watch(TIMES);

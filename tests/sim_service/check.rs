@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use futures_util::FutureExt;
 use pumice::model::quota::Resource;
@@ -16,7 +15,8 @@ use pumice::store::catalog::{Catalog, VolumeQuery, verify};
 
 use crate::acknowledged::Existence;
 use crate::history::History;
-use crate::nodes::{POOR_GIGABYTES, PROJECTS, World};
+use crate::nodes::World;
+use crate::parts::{POOR_GIGABYTES, PROJECTS};
 
 /// The store in memory answers at once.
 fn now<T, E: Debug>(answer: impl Future<Output = Result<T, E>>) -> T {
@@ -25,7 +25,7 @@ fn now<T, E: Debug>(answer: impl Future<Output = Result<T, E>>) -> T {
 }
 
 pub fn catalog(world: &World) -> Catalog {
-    now(Catalog::open(world.disk.memory.clone() as Arc<_>))
+    now(Catalog::open(world.store()))
 }
 
 pub fn open_operations(catalog: &Catalog) -> Vec<Operation> {

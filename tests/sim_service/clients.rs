@@ -9,7 +9,7 @@ use pumice::messages::{Call, Message};
 use pumice::model::volume_type::DEFAULT_TYPE_NAME;
 use pumice::model::{Connector, Context, ErrorKind, ProjectId, UserId, VolumeId};
 use pumice::sim;
-use pumice::transport::{CallError, Handle};
+use pumice::transport::CallError;
 use pumice::verbs::attachment::{CompleteAttachment, CreateAttachment, DeleteAttachment};
 use pumice::verbs::snapshot::{CreateSnapshot, DeleteSnapshot};
 use pumice::verbs::transfer::{AcceptTransfer, CreateTransfer, DeleteTransfer, NewTransfer};
@@ -23,7 +23,8 @@ use uuid::Uuid;
 
 use crate::acknowledged::{AcknowledgedFacts, Answer, Existence, PossibleValues, Resource};
 use crate::history::History;
-use crate::nodes::{OTHER_TYPE, PROJECTS, World};
+use crate::nodes::{Api, Asked, World};
+use crate::parts::{OTHER_TYPE, PROJECTS};
 
 const WITHIN: Duration = Duration::from_secs(15);
 
@@ -48,13 +49,13 @@ impl<T> Reply<T> {
 pub struct Client {
     world: Rc<World>,
     number: usize,
-    api: Handle<ApiTopic>,
+    api: Api,
     context: Context,
     rng: StdRng,
 }
 
 /// Asks until all is to be calm.
-pub async fn work(world: Rc<World>, number: usize, api: Handle<ApiTopic>) {
+pub async fn work(world: Rc<World>, number: usize, api: Api) {
     let mut client = Client {
         number,
         api,
@@ -84,7 +85,8 @@ impl Client {
             0..18 => self.create(None).await,
             18..26 => self.create(Some(volume)).await,
             26..38 => self.extend(volume).await,
-            38..50 => self.write_note(volume).await,
+            38..46 => self.write_note(volume).await,
+            46..50 => self.read(volume).await,
             50..62 => self.create_snapshot(volume).await,
             62..68 => self.delete_snapshot(volume).await,
             68..72 => self.revert(volume).await,
@@ -130,8 +132,8 @@ impl Client {
         let answer = self.api.call(who, message, WITHIN).await;
         let mut history = self.history();
         let (reply, words) = match answer {
-            Ok(reply) => (Reply::Done(reply), "yes".to_owned()),
-            Err(CallError::Refused(error)) => {
+            Asked::Answered(Ok(reply)) => (Reply::Done(reply), "yes".to_owned()),
+            Asked::Answered(Err(CallError::Refused(error))) => {
                 let surely_not = matches!(
                     error.kind,
                     ErrorKind::BadRequest | ErrorKind::NotFound | ErrorKind::OverQuota
@@ -139,8 +141,12 @@ impl Client {
                 let reply = if surely_not { Reply::Refused } else { Reply::Open };
                 (reply, error.to_string())
             }
-            Err(error) if error.undelivered().is_some() => (Reply::Refused, error.to_string()),
-            Err(error) => (Reply::Open, error.to_string()),
+            Asked::Answered(Err(error)) if error.undelivered().is_some() => {
+                (Reply::Refused, error.to_string())
+            }
+            Asked::Answered(Err(error)) => (Reply::Open, error.to_string()),
+            Asked::Nobody => (Reply::Refused, "there is nobody to ask".to_owned()),
+            Asked::Lost => (Reply::Open, "its node died".to_owned()),
         };
         history.note(format_args!("{} {} {about}: {words}", self.number, M::NAME));
         match reply {
@@ -218,6 +224,28 @@ impl Client {
         {
             facts.faults.push(format!("{id} has {all:?} after note={note:?}"));
         }
+    }
+
+    /// What was acknowledged, by whichever node, is shown by each.
+    async fn read(&mut self, id: VolumeId) {
+        let Some(found) = self.api.volume(id).await else {
+            return;
+        };
+        let mut history = self.history();
+        history.note(format_args!("{} reads {id}: {}", self.number, found.is_some()));
+        history.answers.read += 1;
+        let known = history.facts.of(&id.0);
+        let mut wrong = Vec::new();
+        match (&found, known.exists()) {
+            (None, true) => wrong.push(format!("{id} was acknowledged and is not shown")),
+            (Some(volume), true) => {
+                let note = volume.metadata.get("note").cloned();
+                let why = known.metadata.contradiction(&note);
+                wrong.extend(why.map(|why| format!("the note of {id} {why} when it is read")));
+            }
+            _ => {}
+        }
+        history.facts.faults.append(&mut wrong);
     }
 
     async fn create_snapshot(&mut self, id: VolumeId) {

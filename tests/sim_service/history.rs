@@ -13,6 +13,17 @@ pub struct Answers {
     pub acknowledged: u64,
     pub refused: u64,
     pub open: u64,
+    /// Reads that were compared with what was acknowledged.
+    pub read: u64,
+}
+
+impl Answers {
+    pub fn add(&mut self, other: &Self) {
+        self.acknowledged += other.acknowledged;
+        self.refused += other.refused;
+        self.open += other.open;
+        self.read += other.read;
+    }
 }
 
 #[derive(Default)]

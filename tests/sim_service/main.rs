@@ -13,9 +13,9 @@
 //! | file | what it is |
 //! |---|---|
 //! | `plan` | what a seed makes of a run |
-//! | `nodes`, `disk` | the machines, and what outlives them |
+//! | `nodes`, `parts`, `disk` | the machines, and what outlives them |
 //! | `clients`, `history` | the clients, and their answers |
-//! | `trouble` | what goes wrong |
+//! | `trouble`, `driver_faults` | what goes wrong |
 //! | `check` | what must be in the end |
 
 #[path = "../support/acknowledged.rs"]
@@ -24,9 +24,12 @@ mod acknowledged;
 mod check;
 mod clients;
 mod disk;
+mod driver_faults;
 mod history;
 mod nodes;
+mod parts;
 mod plan;
+mod reporting;
 #[path = "../sim_support/mod.rs"]
 mod sim_support;
 mod trouble;
@@ -42,7 +45,8 @@ use plan::Plan;
 use pumice::sim;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use sim_support::{every_seed, panic_text, setting, simulated_time};
+use reporting::{be_silent_about_scripted_panics, tell_the_log};
+use sim_support::{every_seed, panic_text, setting};
 use trouble::{Injected, Troubles};
 
 /// How long it may take, once all is mended, until nothing is on its way.
@@ -172,39 +176,8 @@ fn a_seed_is_the_same_run_again() {
 impl Run {
     fn add(&mut self, other: &Self) {
         self.injected.add(&other.injected);
-        self.answers.acknowledged += other.answers.acknowledged;
-        self.answers.refused += other.answers.refused;
-        self.answers.open += other.answers.open;
+        self.answers.add(&other.answers);
         self.lives += other.lives;
         self.simulated += other.simulated;
     }
-}
-
-/// With `RUST_LOG`, for the one seed that is looked at: under the simulated time.
-fn tell_the_log() {
-    struct Simulated;
-    impl tracing_subscriber::fmt::time::FormatTime for Simulated {
-        fn format_time(&self, to: &mut tracing_subscriber::fmt::format::Writer<'_>) -> std::fmt::Result {
-            write!(to, "{:>9.3}", simulated_time().unwrap_or_default())
-        }
-    }
-    let filter = tracing_subscriber::EnvFilter::builder().from_env_lossy();
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_timer(Simulated)
-        .try_init();
-}
-
-/// Drivers panic by the thousand here; each would print itself.
-fn be_silent_about_scripted_panics() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        let print = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            let text = panic.payload().downcast_ref::<&str>();
-            if !text.is_some_and(|text| text.starts_with("scripted panic")) {
-                print(panic);
-            }
-        }));
-    });
 }

@@ -160,6 +160,34 @@ async fn a_view_that_is_behind_a_compaction_is_loaded_anew() {
     .await;
 }
 
+/// etcd before 3.4.34 and 3.5.16 leaves deletions out of a watch that begins at the very revision of a compaction.
+#[actix::test]
+async fn deletions_of_the_revision_of_a_compaction_are_not_missed() {
+    let cluster = Cluster::start(1);
+    let proxy = Proxy::to(cluster.port(0)).await;
+    let mut behind = options(&cluster, "a");
+    behind.endpoints = vec![proxy.endpoint.clone()];
+    let behind = try_open(behind).await.unwrap();
+    let other = open(&cluster, "b").await;
+    other.commit(put("gone", "")).await.unwrap();
+    behind.wait_current().await.unwrap();
+    proxy.cut();
+    let deleted = other
+        .commit(super::changes(vec![Change::Delete(key("gone"))]))
+        .await
+        .unwrap();
+    let last = other.commit(put("k", "")).await.unwrap();
+    cluster.ctl(&["compact", &deleted.0.to_string()]);
+    proxy.pass();
+    eventually("the view has the last commit", async || {
+        read(&behind, "k")
+            .await
+            .is_some_and(|(_, revision)| revision == last)
+    })
+    .await;
+    assert_eq!(read(&behind, "gone").await, None);
+}
+
 #[actix::test]
 async fn history_is_removed_by_one_of_the_nodes() {
     let cluster = Cluster::start(1);

@@ -31,6 +31,8 @@ impl ApiActor {
         context: Context,
         page: CompareStorage,
     ) -> Result<StorageDifference> {
+        // What another control node has begun must not be taken for an orphan.
+        self.catalog.wait_current().await?;
         let page = Page {
             found: page.found.iter().copied().collect(),
             context: &context,
@@ -55,6 +57,7 @@ impl ApiActor {
         _context: Context,
         request: ConfirmOrphans,
     ) -> Result<Vec<StorageName>> {
+        self.catalog.wait_current().await?;
         self.orphans(&request.backend, &request.names).await
     }
 

@@ -1,4 +1,6 @@
 //! Lists the volumes of a backend, in pages, from which a starting VolumeManager restores its exports.
+//!
+//! The list must not be older than the question: an export that another control node has answered would be missing after the start.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -21,6 +23,7 @@ impl ApiActor {
         _context: Context,
         request: ListBackendVolumesPage,
     ) -> Result<BackendVolumesPage> {
+        self.catalog.wait_current().await?;
         let found = self
             .catalog
             .backend_volumes(&request.backend, request.after, page_size(request.limit))
@@ -36,6 +39,7 @@ impl ApiActor {
         _context: Context,
         request: ListBackendVolumes,
     ) -> Result<Vec<BackendVolume>> {
+        self.catalog.wait_current().await?;
         let limit = page_size(request.limit);
         let mut volumes: Vec<Stored<Volume>> = Vec::new();
         let mut after = request.after;

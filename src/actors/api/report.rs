@@ -44,7 +44,16 @@ impl ApiActor {
 
     async fn try_report(&self, report: &Report) -> Result<(), Interrupt> {
         let id = report.command.operation;
-        let Some(operation) = self.catalog.operation(id).await? else {
+        let mut found = self.catalog.operation(id).await?;
+        if found
+            .as_ref()
+            .is_none_or(|operation| operation.attempt < report.command.attempt)
+        {
+            // Another control node has sent the command, and its commit may not be shown here yet.
+            self.catalog.wait_current().await?;
+            found = self.catalog.operation(id).await?;
+        }
+        let Some(operation) = found else {
             debug!(operation = %id, "a report of an operation that has ended");
             self.is_not_in_the_journal(id);
             return Ok(());

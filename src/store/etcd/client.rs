@@ -26,6 +26,7 @@ use super::proto::{
     StatusRequest, StatusResponse, TxnRequest, TxnResponse, WatchCreateRequest, WatchRequest, WatchResponse,
     WatchUnion,
 };
+use super::runtime;
 use crate::store::StoreError;
 
 /// How often a connection with open calls is tested, and how long the answer may take. etcd closes connections that are tested
@@ -174,7 +175,7 @@ impl Client {
             if url.starts_with("https://") {
                 endpoint = endpoint.tls_config(tls.clone()).map_err(bad)?;
             }
-            endpoints.push((url.clone(), endpoint.connect_lazy()));
+            endpoints.push((url.clone(), runtime::channel(&endpoint)));
         }
         if endpoints.is_empty() {
             return Err(StoreError::new("etcd has no endpoints"));

@@ -5,7 +5,7 @@
 //! | prefix `d` key | an entry of the store |
 //! | prefix `n` node | the fence of a control node: see `fence` |
 //! | prefix `f` | the format, and the id of the store |
-//! | prefix `c` | the revision up to which history is removed next: see `compaction` |
+//! | prefix `c` | written in each interval of the removal of history, with the revision then: see `compaction` |
 
 use crate::store::Key;
 

@@ -32,6 +32,7 @@ mod open;
 mod position;
 mod proto;
 mod report;
+mod runtime;
 mod stats;
 mod view;
 mod watch;
@@ -40,7 +41,6 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -56,6 +56,7 @@ use crate::tasks;
 use node::Node;
 use open::{Opened, Purpose};
 use position::Position;
+use runtime::Running;
 pub use stats::CommitStats;
 use writer::{Pending, Writer};
 
@@ -131,7 +132,7 @@ pub struct EtcdStore {
     // `None` only while it is being dropped: the thread ends when its senders are dropped.
     requests: Option<mpsc::Sender<Pending>>,
     questions: Option<mpsc::Sender<currency::Waiting>>,
-    thread: Option<JoinHandle<()>>,
+    running: Running,
     stats: Arc<CommitStats>,
     size: Arc<AtomicU64>,
     /// Held during a dump: the view records changed keys for one dump at a time.
@@ -179,50 +180,38 @@ impl EtcdStore {
         let (answer, opened) = oneshot::channel();
         let probes = requests.downgrade();
         let (counted, measured) = (Arc::clone(&stats), Arc::clone(&size));
-        let body = move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime,
+        let engine = async move || {
+            let Opened {
+                node,
+                position,
+                fence,
+            } = match open::open(options, derivation, purpose).await {
+                Ok(opened) => opened,
                 Err(error) => {
-                    let _ = answer.send(Err(StoreError::new("a runtime for etcd").caused_by(error)));
+                    let _ = answer.send(Err(error));
                     return;
                 }
             };
-            runtime.block_on(async move {
-                let Opened {
-                    node,
-                    position,
-                    fence,
-                } = match open::open(options, derivation, purpose).await {
-                    Ok(opened) => opened,
-                    Err(error) => {
-                        let _ = answer.send(Err(error));
-                        return;
-                    }
-                };
-                if answer.send(Ok((Arc::clone(&node), position.store))).is_err() {
-                    return;
-                }
-                tasks::spawn(watch::follow(Arc::clone(&node)));
-                tasks::spawn(compaction::run(Arc::clone(&node)));
-                tasks::spawn(currency::answer(Arc::clone(&node), asked));
-                tasks::spawn(try_when_full(Arc::clone(&node), probes));
-                tasks::spawn(keep_house(Arc::clone(&node), position.clone(), measured));
-                Writer::new(Arc::clone(&node), queue, fence, counted).run().await;
-                remember(&node, &position);
-            });
+            if answer.send(Ok((Arc::clone(&node), position.store))).is_err() {
+                return;
+            }
+            tasks::spawn(watch::follow(Arc::clone(&node)));
+            tasks::spawn(compaction::run(Arc::clone(&node)));
+            tasks::spawn(currency::answer(Arc::clone(&node), asked));
+            tasks::spawn(try_when_full(Arc::clone(&node), probes));
+            tasks::spawn(keep_house(Arc::clone(&node), position.clone(), measured));
+            Writer::new(Arc::clone(&node), queue, fence, counted).run().await;
+            remember(&node, &position);
         };
-        let thread = std::thread::Builder::new()
-            .name("store-etcd".to_owned())
-            .spawn(body)
-            .map_err(|error| StoreError::new("a thread for etcd").caused_by(error))?;
-        let ended = || StoreError::new("the thread of etcd ended early");
+        let running = Running::start(engine)?;
+        let ended = || StoreError::new("the tasks of etcd ended early");
         let (node, id) = opened.await.map_err(|_| ended())??;
         Ok(Self {
             node,
             id,
             requests: Some(requests),
             questions: Some(questions),
-            thread: Some(thread),
+            running,
             stats,
             size,
             dumping: tokio::sync::Mutex::default(),
@@ -261,11 +250,7 @@ impl Drop for EtcdStore {
     fn drop(&mut self) {
         drop(self.requests.take());
         drop(self.questions.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread of etcd had ended");
-        }
+        self.running.join();
     }
 }
 
