@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse, Url};
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, VARY};
-use actix_web::http::{StatusCode, Uri};
+use actix_web::http::{Method, StatusCode, Uri};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, web};
 use futures_util::{FutureExt, StreamExt};
@@ -282,12 +282,12 @@ pub(super) fn context_of(request: &HttpRequest, principal: Principal) -> Context
 /// durable before they are answered.
 ///
 /// If the servers of the store cannot be reached, reads show what they showed last, and changes are refused: what one would be decided
-/// on, such as that there is no such volume, may be out of date.
+/// on, such as that there is no such volume, may be out of date. A login changes nothing: without it nothing could be read.
 ///
 /// # Errors
 /// None of its own.
 pub async fn wait_durable(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
     let state = request.app_data::<web::Data<WebState>>().cloned();
@@ -295,7 +295,8 @@ pub async fn wait_durable(
     if let Some(state) = &state
         && let Err(error) = state.catalog.wait_current().await
     {
-        if !is_read {
+        if !is_read && !is_login(&request) {
+            read_out(&mut request).await;
             let answer = HttpResponse::from_error(Fault::from(error));
             return Ok(request.into_response(answer).map_into_right_body());
         }
@@ -313,6 +314,11 @@ pub async fn wait_durable(
             response.into_response(answer).map_into_right_body()
         }
     })
+}
+
+/// Whether a token is asked for (keystone: `POST /v3/auth/tokens`).
+fn is_login(request: &ServiceRequest) -> bool {
+    request.method() == Method::POST && request.path().ends_with("/v3/auth/tokens")
 }
 
 /// Reads the rest of a request that is refused before its body was read, up to the limit. Otherwise the connection is reset

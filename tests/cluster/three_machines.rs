@@ -206,7 +206,7 @@ impl Machine {
                 "--silent",
                 "--show-error",
                 "--max-time",
-                "10",
+                "30",
                 "--dump-header",
                 "-",
             ])
@@ -321,20 +321,8 @@ fn the_page_leads_to_three_machines_of_which_one_dies_and_comes_back() -> Result
             .all(|machine| health(machine).is_ok_and(|(status, ..)| status == 200)))
     })?;
 
-    let user = json!({"name": "admin", "domain": {"id": "default"}, "password": password(&machines)?});
-    let body = json!({"auth": {
-        "identity": {"methods": ["password"], "password": {"user": user}},
-        "scope": {"project": {"name": "admin", "domain": {"id": "default"}}},
-    }});
-    let (_, head, _) = machines[1].ask(root, "", "POST", "/identity/v3/auth/tokens", &body)?;
-    let token = head
-        .lines()
-        .find_map(|line| {
-            let (name, value) = line.split_once(": ")?;
-            name.eq_ignore_ascii_case("x-subject-token")
-                .then(|| value.trim().to_owned())
-        })
-        .context("no token")?;
+    let password = password(&machines)?;
+    let token = log_in(root, &machines[1], &password)?;
     let all_are_up = |machines: &[Machine]| {
         for machine in machines {
             let (_, _, shown) = machine.ask(root, &token, "GET", "/v3/os-services", &Value::Null)?;
@@ -363,5 +351,36 @@ fn the_page_leads_to_three_machines_of_which_one_dies_and_comes_back() -> Result
             Ok(both.into_iter().collect::<Result<Vec<_>>>()? == ["available", "available"])
         },
     )?;
-    wait("three of each are up again", &mut machines, &network, all_are_up)
+    wait("three of each are up again", &mut machines, &network, all_are_up)?;
+
+    // Two of three are dead: nothing can be changed, and what was read last is shown, also after a login.
+    for machine in &mut machines[1..] {
+        machine.die();
+    }
+    let refused = json!({"volume": {"size": 1, "name": "refused"}});
+    wait("changes are refused", &mut machines, &network, |machines| {
+        let (status, head, _) = machines[0].ask(root, &token, "POST", "/v3/volumes", &refused)?;
+        ensure!(status == 503, "{head}");
+        Ok(true)
+    })?;
+    let token = log_in(root, &machines[0], &password)?;
+    ensure!(status(root, &machines[0], &token, &first)? == "available");
+    Ok(())
+}
+
+/// A token of the administrator.
+fn log_in(root: &Path, machine: &Machine, password: &str) -> Result<String> {
+    let user = json!({"name": "admin", "domain": {"id": "default"}, "password": password});
+    let body = json!({"auth": {
+        "identity": {"methods": ["password"], "password": {"user": user}},
+        "scope": {"project": {"name": "admin", "domain": {"id": "default"}}},
+    }});
+    let (status, head, said) = machine.ask(root, "", "POST", "/identity/v3/auth/tokens", &body)?;
+    ensure!(status == 201, "{head} {said}");
+    let token = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        let is_it = name.eq_ignore_ascii_case("x-subject-token");
+        is_it.then(|| value.trim().to_owned())
+    });
+    token.context("no token")
 }
