@@ -27,13 +27,14 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::actors::registry::control_nodes::JoinError;
 use crate::config::{Config, Role};
 use crate::drivers::ownership::{Lost, OwnerLock};
 use crate::model::node_identity;
 use crate::private_files;
 use crate::rng;
-use crate::store::StoreError;
 use crate::store::number_file::NumberFile;
+use crate::store::{CommitError, StoreError};
 use crate::transport::{Router, TransportOptions};
 
 /// The time limit of the shutdown. After it the process exits anyway: killing Pumice loses no data.
@@ -54,12 +55,28 @@ const EXIT_STORE_FAILED: u8 = 74;
 /// The exit code of a start that failed: that of a failed store if its servers are out of reach, for that is over by itself, else 1.
 pub fn exit_code(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     let is_out_of_reach = std::iter::successors(Some(error), |error| error.source())
-        .filter_map(|error| error.downcast_ref::<StoreError>())
+        .filter_map(of_store)
         .any(|error| error.unavailable);
     match is_out_of_reach {
         true => ExitCode::from(EXIT_STORE_FAILED),
         false => ExitCode::FAILURE,
     }
+}
+
+/// The store's error, also if it is that of what passes it on without a word of its own.
+fn of_store<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e StoreError> {
+    let of_commit = || match error.downcast_ref::<CommitError>() {
+        Some(CommitError::Store(error)) => Some(error),
+        _ => None,
+    };
+    let of_join = || match error.downcast_ref::<JoinError>() {
+        Some(JoinError::Store(error)) => Some(error),
+        _ => None,
+    };
+    error
+        .downcast_ref::<StoreError>()
+        .or_else(of_commit)
+        .or_else(of_join)
 }
 
 /// Another process owns the data directory or a storage (`EX_TEMPFAIL`): this one was paused for so long that it lost a lock. The
@@ -321,5 +338,25 @@ impl Signals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_out_of_reach_is_found_in_what_passes_it_on() {
+        let unavailable = || StoreError::unavailable("etcd");
+        let found = |error: BoxError| {
+            let chain = std::iter::successors(Some(error.as_ref()), |error| error.source());
+            chain.filter_map(of_store).any(|error| error.unavailable)
+        };
+        assert!(found(unavailable().into()));
+        assert!(found(CommitError::from(unavailable()).into()));
+        assert!(found(JoinError::from(unavailable()).into()));
+        assert!(found(StoreError::new("opening").caused_by(unavailable()).into()));
+        assert!(!found(StoreError::new("a bad record").into()));
+        assert!(!found("a port is taken".into()));
     }
 }
