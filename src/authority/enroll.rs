@@ -11,7 +11,7 @@
 //! The node's private key is made on the node and never leaves it: the request has its public key, and proves that the node has the
 //! private one. Each message is its length (4 bytes, big-endian) and JSON, of bounded size and in bounded time. A connection that
 //! does not finish in time is ended. At most [`MOST_CONNECTIONS`] are waited for at once, and a further one ends another
-//! ([`crate::waiting_room`]): strangers end each other, and do not keep a node with a token out. A stranger is not told what is wrong on the
+//! (`crate::waiting_room`): strangers end each other, and do not keep a node with a token out. A stranger is not told what is wrong on the
 //! authority's side.
 
 use std::net::SocketAddr;
