@@ -101,26 +101,35 @@ impl TaskClaim {
             number: was.as_ref().map_or(0, |was| was.number) + 1,
             begun_at: Timestamp::now(),
         };
-        let mut changes = self.catalog.change();
-        match &was {
-            Some(was) => changes.update(was, &now),
-            None => changes.insert(&now),
-        };
-        match changes.commit().await {
-            Ok(revision) => {
-                info!(
-                    task = self.name,
-                    after = was.map(|was| was.owner.to_string()),
-                    "this control node does a task of the cluster from now on"
-                );
-                Ok(Some(Stored {
-                    record: now,
-                    revision,
-                }))
-            }
-            // Another node was faster.
-            Err(CommitError::Conflict(_)) => Ok(None),
-            Err(error) => Err(error.unexpected()),
+        let written = write(&self.catalog, was.as_ref(), now).await?;
+        if written.is_some() {
+            info!(
+                task = self.name,
+                after = was.map(|was| was.owner.to_string()),
+                "this control node does a task of the cluster from now on"
+            );
         }
+        Ok(written)
+    }
+}
+
+/// Writes the record of a task in the place of what was read. Nothing if another node was faster, or this one may commit nothing any more.
+pub(super) async fn write(
+    catalog: &Catalog,
+    was: Option<&Stored<ClusterTask>>,
+    now: ClusterTask,
+) -> Result<Option<Stored<ClusterTask>>, StoreError> {
+    let mut changes = catalog.change();
+    match was {
+        Some(was) => changes.update(was, &now),
+        None => changes.insert(&now),
+    };
+    match changes.commit().await {
+        Ok(revision) => Ok(Some(Stored {
+            record: now,
+            revision,
+        })),
+        Err(CommitError::Conflict(_)) => Ok(None),
+        Err(error) => Err(error.unexpected()),
     }
 }

@@ -12,10 +12,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use super::ControlNodes;
+use super::{ControlNodes, cluster_tasks};
 use crate::model::{ClusterTask, NodeIncarnation, Timestamp};
 use crate::store::catalog::{Catalog, Stored};
-use crate::store::{CommitError, Revision, StoreError};
+use crate::store::{Revision, StoreError};
 
 /// How often the record is read: so often in an interval,
 const LOOKS: u32 = 50;
@@ -134,20 +134,7 @@ impl PeriodicTask {
             number: was.as_ref().map_or(0, |was| was.number),
             begun_at: Timestamp::now(),
         };
-        let mut changes = self.catalog.change();
-        match &was {
-            Some(was) => changes.update(was, &now),
-            None => changes.insert(&now),
-        };
-        match changes.commit().await {
-            Ok(revision) => Ok(Some(Stored {
-                record: now,
-                revision,
-            })),
-            // Another node was faster, or this one may commit nothing any more.
-            Err(CommitError::Conflict(_)) => Ok(None),
-            Err(error) => Err(error.unexpected()),
-        }
+        cluster_tasks::write(&self.catalog, was.as_ref(), now).await
     }
 
     /// Notes a change of the record.

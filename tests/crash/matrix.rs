@@ -53,11 +53,11 @@ const ELSEWHERE: [(&str, usize, &str); 20] = [
     (
         "src/control/cluster_tasks.rs",
         1,
-        "of control nodes that share a store: tests/store_etcd/cluster_tasks.rs, and src/actors/notifier/tests.rs",
+        "of control nodes that share a store: tests/store_etcd and tests/api_actor, cluster_tasks.rs, and src/actors/notifier/tests.rs",
     ),
     (
         "src/control/periodic_task.rs",
-        2,
+        1,
         "of control nodes that share a store: tests/store_etcd and tests/api_actor, cluster_tasks.rs",
     ),
     (
