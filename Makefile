@@ -4,7 +4,7 @@ CARGO ?= cargo
 # What the tests of real storage need; `make run` needs the first only, to attach volumes.
 RUN_PACKAGES := tgt
 TEST_PACKAGES := e2fsprogs tgt libiscsi-bin qemu-utils qemu-block-extra python3-venv golang-go golang-github-gophercloud-gophercloud-dev \
-	etcd-server etcd-client iproute2 curl faketime
+	etcd-server etcd-client iproute2 curl faketime strace
 GUEST_PACKAGES := mmdebstrap user-mode-linux e2fsprogs procps python3-venv
 # What a program of the guest is told: make guest-kills GUEST_ARGS="--seconds 300 --seed 7".
 GUEST_ARGS ?=

@@ -1,12 +1,12 @@
-//! Tasks of which a cluster has one each, such as publishing the notifications of a sink: one control node at a time does them.
+//! Tasks of which a cluster has one each, such as publishing the notifications of a sink: one node at a time does them.
 //!
-//! The record of a task names the run of the control node that does it. It is changed when that run has ended, by one
+//! The record of a task names the run of the node that does it. It is changed when that run has ended, by one
 //! commit that compares it, so of several nodes that take a task over one succeeds. Since a run that was found down can commit
 //! nothing ([`super::control_node`]), nothing that the former one still does reaches the store.
 
 use serde::{Deserialize, Serialize};
 
-use super::{NodeIncarnation, Timestamp};
+use super::{BackendName, NodeIncarnation, Timestamp};
 
 /// The record of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,11 @@ impl ClusterTask {
     /// The name of the task to publish the notifications of a sink.
     pub fn publishing(sink: &str) -> String {
         format!("notifications/{sink}")
+    }
+
+    /// The name of the task to serve a backend, which a run of a volume node does (`api/backend_runs.rs`).
+    pub fn serving(backend: &BackendName) -> String {
+        format!("backend/{backend}")
     }
 
     /// The name of the task to export the store.

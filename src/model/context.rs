@@ -1,8 +1,10 @@
 //! The request context: user, project and request id. It is sent with each message.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Error, ProjectId, Result, UserId};
+use super::{Error, NodeIncarnation, ProjectId, Result, UserId};
 
 /// The request context (that of oslo.context, without unused fields). The deadline is not part of it, but of the call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,10 @@ pub struct Context {
     pub is_admin: bool,
     /// W3C `traceparent`, if the caller sent one.
     pub traceparent: Option<String>,
+    /// The run of the node that sent the message, from the handshake of its connection; `None` is this process. The transport sets it, so it
+    /// is not sent.
+    #[serde(skip)]
+    pub sender: Option<Arc<NodeIncarnation>>,
 }
 
 impl Context {
@@ -59,6 +65,7 @@ impl Context {
             roles: vec!["admin".to_owned()],
             is_admin: true,
             traceparent: None,
+            sender: None,
         }
     }
 }

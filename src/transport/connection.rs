@@ -137,6 +137,7 @@ fn deliver(
         Some(endpoint) => match rights.check_name(to.topic, message) {
             Ok(()) => {
                 header.context = rights.believed(header.context, &peer.them.node);
+                header.context.sender = Some(Arc::clone(&peer.run));
                 let delivered = endpoint.deliver_bytes(header, pattern, &frame.payload, arrival, peer);
                 delivered.inspect_err(|error| {
                     if let CallError::Refused(error) = error

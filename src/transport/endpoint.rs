@@ -113,7 +113,13 @@ impl Endpoint {
             .get(M::NAME)
             .and_then(|handler| handler.as_any().downcast_ref::<TypedHandler<M>>());
         match handler {
-            Some(handler) => handler.enter(self, context.clone(), message, arrival, || reply),
+            Some(handler) => {
+                let context = Context {
+                    sender: None,
+                    ..context.clone()
+                };
+                handler.enter(self, context, message, arrival, || reply)
+            }
             None => Err(self.unknown(M::SINCE)),
         }
     }

@@ -24,7 +24,7 @@ use super::rights::Rights;
 use super::tls::NodeCertificate;
 use super::{Address, CallError, codec};
 use crate::messages::Message;
-use crate::model::{Context, Error, Timestamp};
+use crate::model::{Context, Error, NodeIncarnation, Timestamp};
 use crate::tasks;
 
 /// How long a dismissed peer may take to read why.
@@ -66,6 +66,8 @@ pub(super) struct Peer {
     /// Distinguishes two connections to the same node.
     pub(super) number: u64,
     pub(super) them: Identity,
+    /// The same, for the contexts of its messages.
+    pub(super) run: Arc<NodeIncarnation>,
     /// With TLS.
     pub(super) certificate: Option<NodeCertificate>,
     pub(super) dialed_by: DialedBy,
@@ -111,9 +113,15 @@ impl Peer {
         let limit = options
             .max_frame
             .min(usize::try_from(them.max_frame).unwrap_or(usize::MAX));
+        let run = NodeIncarnation {
+            node: them.node.clone(),
+            boot: them.incarnation.boot,
+            random: them.incarnation.random,
+        };
         let peer = Self {
             number,
             them,
+            run: Arc::new(run),
             certificate,
             dialed_by,
             remote,

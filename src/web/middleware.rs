@@ -274,6 +274,7 @@ pub(super) fn context_of(request: &HttpRequest, principal: Principal) -> Context
         is_admin: principal.is_admin,
         // A valid value has 55 characters (W3C trace context, version 00).
         traceparent: traceparent.filter(|text| text.len() == 55).map(str::to_owned),
+        sender: None,
     }
 }
 

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "no run of these is replayed")]
 
 mod attach;
+mod backend_runs;
 mod bounds;
 mod cancel;
 mod change;

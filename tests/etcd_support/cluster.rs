@@ -21,6 +21,8 @@ pub struct Cluster {
     folder: tempfile::TempDir,
     options: Vec<String>,
     scheme: &'static str,
+    /// How long the disk of each member takes for a flush, beside what it takes anyway.
+    flush: Duration,
 }
 
 struct Member {
@@ -45,15 +47,20 @@ impl Cluster {
 
     /// The same with further options of `etcd`.
     pub fn start_with(count: usize, options: &[&str]) -> Self {
-        Self::begin(count, options, "http")
+        Self::begin(count, options, "http", Duration::ZERO)
+    }
+
+    /// So many members, on disks that take this long for each flush: `strace` delays the system calls.
+    pub fn start_on_slow_disks(count: usize, flush: Duration) -> Self {
+        Self::begin(count, &[], "http", flush)
     }
 
     /// The same with TLS for clients; the options name the certificates.
     pub fn start_with_tls(options: &[&str]) -> Self {
-        Self::begin(1, options, "https")
+        Self::begin(1, options, "https", Duration::ZERO)
     }
 
-    fn begin(count: usize, options: &[&str], scheme: &'static str) -> Self {
+    fn begin(count: usize, options: &[&str], scheme: &'static str, flush: Duration) -> Self {
         let mut ports = free_ports(2 * count).into_iter();
         let mut member = || {
             Some(Member {
@@ -67,6 +74,7 @@ impl Cluster {
             folder: tempfile::tempdir().unwrap(),
             options: options.iter().map(|option| (*option).to_owned()).collect(),
             scheme,
+            flush,
         };
         for at in 0..count {
             cluster.restart(at);
@@ -107,6 +115,45 @@ impl Cluster {
 
     /// Starts a member that does not run.
     pub fn restart(&mut self, at: usize) {
+        self.start_member(at, "new");
+    }
+
+    /// Puts a new member without data in the place of one, at the same addresses, as after the loss of its disk.
+    pub fn replace(&mut self, at: usize) {
+        let name = format!("m{at}");
+        let members = self.ctl(&["member", "list"]);
+        let mut lines = members.lines().map(|line| line.split(", ").collect::<Vec<_>>());
+        let line = lines
+            .find(|line| line.get(2) == Some(&name.as_str()))
+            .expect("a member");
+        let id = line[0].to_owned();
+        self.kill(at);
+        let _ = std::fs::remove_dir_all(self.data(at));
+        let peer = format!("http://127.0.0.1:{}", self.members[at].peer);
+        // Both wait for a new leader, if the member was the leader, and may be done though their reply is lost.
+        self.ctl_until(&["member", "remove", &id], |members| !members.contains(&id));
+        self.ctl_until(
+            &["member", "add", &name, &format!("--peer-urls={peer}")],
+            |members| members.contains(&peer),
+        );
+        self.start_member(at, "existing");
+        self.wait_ready();
+    }
+
+    /// Runs `etcdctl` until the list of members is so.
+    fn ctl_until(&self, words: &[&str], is_done: impl Fn(&str) -> bool) {
+        let limit = Instant::now() + Duration::from_secs(60);
+        loop {
+            let (_, text) = self.try_ctl(words);
+            let (is_listed, members) = self.try_ctl(&["member", "list"]);
+            if is_listed && is_done(&members) {
+                return;
+            }
+            assert!(Instant::now() < limit, "etcdctl {words:?}: {text}");
+        }
+    }
+
+    fn start_member(&mut self, at: usize, state: &str) {
         let member = &self.members[at];
         assert!(member.child.is_none(), "member {at} runs");
         let client = format!("{}://127.0.0.1:{}", self.scheme, member.client);
@@ -116,7 +163,8 @@ impl Cluster {
             .append(true)
             .open(self.folder.path().join(format!("m{at}.log")))
             .unwrap();
-        let child = Command::new("etcd")
+        let child = self
+            .program()
             .args([
                 "--name",
                 &format!("m{at}"),
@@ -143,7 +191,7 @@ impl Cluster {
                 "--initial-cluster",
                 &self.initial(),
                 "--initial-cluster-state",
-                "new",
+                state,
             ])
             .args(&self.options)
             .stdin(Stdio::null())
@@ -152,6 +200,19 @@ impl Cluster {
             .spawn()
             .expect("etcd is installed: scripts/install-packages etcd-server etcd-client");
         self.members[at].child = Some(child);
+    }
+
+    /// `etcd`, with what delays its flushes.
+    fn program(&self) -> Command {
+        if self.flush.is_zero() {
+            return Command::new("etcd");
+        }
+        let delay = format!("--inject=fsync,fdatasync:delay_enter={}", self.flush.as_micros());
+        let mut strace = Command::new("strace");
+        // The process of the child is etcd itself, and is killed like it.
+        strace.args(["--daemonize", "--follow-forks", "--output=/dev/null"]);
+        strace.args(["--trace=fsync,fdatasync", &delay, "etcd"]);
+        strace
     }
 
     /// Kills a member, if it runs.

@@ -1,5 +1,7 @@
 //! What etcd, the network between, and operators do to a node.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use pumice::store::{Change, CommitError, Health, Store, StoreError};
@@ -123,6 +125,66 @@ async fn one_member_of_three_is_killed_or_frozen_and_commits_go_on_within_second
         cluster.thaw(at);
     }
     println!("the longest commit took {longest:?}");
+}
+
+#[actix::test]
+async fn each_member_is_replaced_by_a_new_one_and_commits_and_the_view_go_on() {
+    let mut cluster = Cluster::start(3);
+    let mut options = options(&cluster, "a");
+    options.timeout = Duration::from_secs(60);
+    let store = try_open(options).await.unwrap();
+    let other = open(&cluster, "b").await;
+    for at in 0..3 {
+        store.commit(put(&format!("before {at}"), "1")).await.unwrap();
+        cluster.replace(at);
+        store.commit(put(&format!("after {at}"), "1")).await.unwrap();
+    }
+    other.wait_current().await.unwrap();
+    for at in 0..3 {
+        for when in ["before", "after"] {
+            assert!(read(&other, &format!("{when} {at}")).await.is_some());
+        }
+    }
+    for opened in [&store, &other] {
+        assert_eq!(*opened.health().borrow(), Health::Well);
+    }
+}
+
+#[actix::test]
+async fn a_slow_disk_of_etcd_makes_commits_slow_and_merges_them_and_reads_stay_fast() {
+    const FLUSH: Duration = Duration::from_millis(100);
+    const COMMITS: usize = 300;
+    let cluster = Cluster::start_on_slow_disks(3, FLUSH);
+    let mut options = options(&cluster, "a");
+    options.timeout = Duration::from_secs(30);
+    let store = Arc::new(try_open(options).await.unwrap());
+    let begun = Instant::now();
+    store.commit(put("k", "1")).await.unwrap();
+    assert!(begun.elapsed() >= FLUSH, "the disk is not slow");
+    let groups = || store.stats().groups.load(Ordering::Relaxed);
+    let (before, begun) = (groups(), Instant::now());
+    let commits = (0..COMMITS).map(|number| {
+        let store = Arc::clone(&store);
+        async move { store.commit(put(&format!("k{number}"), "1")).await.map(drop) }
+    });
+    let reads = async {
+        let mut longest = Duration::ZERO;
+        for _ in 0..100 {
+            let begun = Instant::now();
+            read(&store, "k").await.unwrap();
+            longest = longest.max(begun.elapsed());
+            tokio::task::yield_now().await;
+        }
+        longest
+    };
+    let (made, longest_read) = tokio::join!(futures_util::future::join_all(commits), reads);
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+    let (took, transactions) = (begun.elapsed(), groups() - before);
+    println!(
+        "{COMMITS} commits in {took:?} in {transactions} transactions, the longest read took {longest_read:?}"
+    );
+    assert!(transactions <= COMMITS as u64 / 4, "{transactions} transactions");
+    assert!(longest_read < FLUSH, "{longest_read:?}");
 }
 
 #[actix::test]

@@ -39,10 +39,14 @@ impl Place {
     }
 
     pub fn configure(&self, store: &str) {
+        self.configure_driver(store, "file");
+    }
+
+    fn configure_driver(&self, store: &str, driver: &str) {
         let data = self.data();
         let text = format!(
-            "[node]\ndata_dir = \"{}\"\n[auth]\nstrategy = \"noauth\"\n{store}\n[backend.file]\ndriver = \"file\"\ntarget = \"fake\"\n\
-             max_over_subscription_ratio = \"1000000.0\"\n[quota]\nvolumes = -1\ngigabytes = -1\n",
+            "[node]\ndata_dir = \"{}\"\n[auth]\nstrategy = \"noauth\"\n{store}\n[backend.file]\ndriver = \"{driver}\"\ntarget = \"fake\"\n\
+             max_over_subscription_ratio = \"1000000.0\"\n[quota]\nvolumes = -1\ngigabytes = -1\nsnapshots = -1\n",
             data.display()
         );
         std::fs::write(self.path("pumice.toml"), text).unwrap();
@@ -235,6 +239,52 @@ fn a_service_on_etcd_creates_attaches_and_deletes_and_survives_kills_of_itself_a
     place.succeeds(&["fsck"]);
     let (pumice, address) = place.serve()?;
     ensure!(at_rest(address)?.len() == volumes.len());
+    pumice.stop()
+}
+
+/// One transaction of etcd takes 128 operations: the deletion of all is journaled, and made in parts.
+#[test]
+fn a_volume_is_deleted_with_its_500_snapshots() -> Result<()> {
+    const SNAPSHOTS: usize = 500;
+    let cluster = Cluster::start(1);
+    let place = Place::on(&cluster);
+    place.configure_driver(&on_etcd(&cluster), "fake");
+    let (pumice, address) = place.serve()?;
+    let volume = create(address, "v")?;
+    let kept = create(address, "kept")?;
+    at_rest(address)?;
+    let mut client = Client::connect(address)?;
+    for number in 0..SNAPSHOTS {
+        let body = json!({"snapshot": {"volume_id": volume, "name": format!("s{number}")}});
+        let made = client.send("POST", "/snapshots", &body.to_string())?;
+        ensure!(made.status == 202, "{}", made.text());
+    }
+    at_rest(address)?;
+    let limits = |client: &mut Client| -> Result<Value> {
+        let shown = client.send("GET", "/limits", "")?.json()?;
+        Ok(shown["limits"]["absolute"].clone())
+    };
+    ensure!(limits(&mut client)?["totalSnapshotsUsed"] == SNAPSHOTS);
+    let begun = Instant::now();
+    let deleted = client.send("DELETE", &format!("/volumes/{volume}?cascade=true"), "")?;
+    ensure!(deleted.status == 202, "{}", deleted.text());
+    // Killed on the way: what is left is deleted after the start.
+    pumice.kill()?;
+    let (pumice, address) = place.serve()?;
+    let left = at_rest(address)?;
+    println!(
+        "{SNAPSHOTS} snapshots and their volume are gone after {:?}",
+        begun.elapsed()
+    );
+    ensure!(left.len() == 1 && left[0]["id"] == kept.as_str(), "{left:?}");
+    let mut client = Client::connect(address)?;
+    let snapshots = client.send("GET", "/snapshots", "")?.json()?;
+    ensure!(
+        snapshots["snapshots"].as_array().is_some_and(Vec::is_empty),
+        "{snapshots}"
+    );
+    ensure!(limits(&mut client)?["totalSnapshotsUsed"] == 0);
+    ensure!(limits(&mut client)?["totalVolumesUsed"] == 1);
     pumice.stop()
 }
 

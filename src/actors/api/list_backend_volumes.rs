@@ -1,6 +1,7 @@
 //! Lists the volumes of a backend, in pages, from which a starting VolumeManager restores its exports.
 //!
-//! The list must not be older than the question: an export that another control node has answered would be missing after the start.
+//! The list must not be older than the question: an export that another control node has answered would be missing after the start. Nor may
+//! a report of an earlier run be committed after it ([`super::backend_runs`]).
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -20,9 +21,12 @@ impl ApiActor {
     /// Serves [`ListBackendVolumesPage`].
     pub(super) async fn list_backend_volumes_page(
         self: Rc<Self>,
-        _context: Context,
+        context: Context,
         request: ListBackendVolumesPage,
     ) -> Result<BackendVolumesPage> {
+        if request.after.is_none() {
+            self.note_run(&context, &request.backend).await?;
+        }
         self.catalog.wait_current().await?;
         let found = self
             .catalog
@@ -36,9 +40,12 @@ impl ApiActor {
     /// from the following ones.
     pub(super) async fn list_backend_volumes(
         self: Rc<Self>,
-        _context: Context,
+        context: Context,
         request: ListBackendVolumes,
     ) -> Result<Vec<BackendVolume>> {
+        if request.after.is_none() {
+            self.note_run(&context, &request.backend).await?;
+        }
         self.catalog.wait_current().await?;
         let limit = page_size(request.limit);
         let mut volumes: Vec<Stored<Volume>> = Vec::new();

@@ -19,6 +19,7 @@
 //! | `run_once` | requests with an idempotency key |
 //! | `forget_messages` | deletion of expired records |
 
+mod backend_runs;
 mod backend_started;
 mod cancel_operation;
 mod compare_storage;

@@ -1,6 +1,6 @@
 //! Handles the reports of a backend (or the scheduler) about a command.
 //!
-//! A report is dropped unless its operation is open, in that attempt, with that backend. All its changes are one
+//! A report is dropped unless its operation is open, in that attempt, with that backend, whose manager has not been started again since. All its changes are one
 //! commit: the volume, its attachment, the usage, the user message, and the end of the operation. On a conflict,
 //! reading, deciding and committing are repeated.
 
@@ -9,6 +9,7 @@ use std::rc::Rc;
 use tracing::{debug, info, warn};
 
 use super::ApiActor;
+use super::backend_runs::ServingRun;
 use crate::actors::registry::VOLUME_BINARY;
 use crate::control::bounds::{bounded, last_steps, unknown_end};
 use crate::control::{Interrupt, retry_on_conflict};
@@ -26,9 +27,16 @@ use crate::verbs::{
     Transition, verb_of,
 };
 
+/// What must not have changed when a report is committed, beside the records that it changes.
+#[derive(Clone, Copy, Default)]
+struct Basis<'a> {
+    service: Option<&'a Stored<Service>>,
+    run: Option<&'a ServingRun>,
+}
+
 impl ApiActor {
     /// Serves [`Report`].
-    pub(super) async fn report(self: Rc<Self>, _context: Context, report: Report) -> Result<()> {
+    pub(super) async fn report(self: Rc<Self>, context: Context, report: Report) -> Result<()> {
         let report = bounded(report);
         if let Outcome::Failed(failure) = &report.outcome {
             info!(
@@ -39,10 +47,10 @@ impl ApiActor {
                 "a command failed"
             );
         }
-        retry_on_conflict!(self.try_report(&report).await)
+        retry_on_conflict!(self.try_report(&context, &report).await)
     }
 
-    async fn try_report(&self, report: &Report) -> Result<(), Interrupt> {
+    async fn try_report(&self, context: &Context, report: &Report) -> Result<(), Interrupt> {
         let id = report.command.operation;
         let mut found = self.catalog.operation(id).await?;
         if found
@@ -62,6 +70,16 @@ impl ApiActor {
             debug!(operation = %id, from = ?report.from, attempt = report.command.attempt, "a report was dropped: wrong sender or attempt");
             return Ok(());
         }
+        let run = match &report.from {
+            Some(backend) => match self.serving_run(context, backend).await? {
+                Some(run) => Some(run),
+                None => {
+                    info!(operation = %id, %backend, "a report of an earlier run of the backend was dropped");
+                    return Ok(());
+                }
+            },
+            None => None,
+        };
         let verb = verb_of(&operation)?;
         let outcome = verb.examine(self, &operation, report.outcome.clone()).await?;
         let service = match &outcome {
@@ -76,12 +94,13 @@ impl ApiActor {
             _ => None,
         };
         let decide = |at: &OperationContext<'_>| next(at, &outcome);
-        match self
-            .conclude(&operation, &report.steps, service.as_ref(), decide)
-            .await
-        {
+        let basis = Basis {
+            service: service.as_ref(),
+            run: run.as_ref(),
+        };
+        match self.conclude(&operation, &report.steps, basis, decide).await {
             Err(Interrupt::Refused(error)) if error.kind == ErrorKind::TooLarge => {
-                self.conclude_without_room(&operation, &error).await
+                self.conclude_without_room(&operation, &error, basis).await
             }
             concluded => concluded,
         }
@@ -107,6 +126,7 @@ impl ApiActor {
         &self,
         operation: &Stored<Operation>,
         error: &Error,
+        basis: Basis<'_>,
     ) -> Result<(), Interrupt> {
         tracing::error!(
             operation = %operation.id,
@@ -117,7 +137,7 @@ impl ApiActor {
         );
         let outcome = Outcome::Failed(unknown_end(error.for_operator().to_owned()));
         let decide = |at: &OperationContext<'_>| next(at, &outcome);
-        self.conclude(operation, &[], None, decide).await
+        self.conclude(operation, &[], basis, decide).await
     }
 
     /// The operation's deadline has passed.
@@ -136,7 +156,7 @@ impl ApiActor {
         decide: fn(&OperationContext<'_>) -> Transition,
     ) -> Result<()> {
         let decide = |at: &OperationContext<'_>| Some(decide(at));
-        match self.conclude(operation, &[], None, decide).await {
+        match self.conclude(operation, &[], Basis::default(), decide).await {
             // Another change has ended it or begun its next stage: the next processing reads that.
             Ok(()) => Ok(()),
             Err(Interrupt::Conflict | Interrupt::WaitFor(..)) => {
@@ -147,17 +167,20 @@ impl ApiActor {
         }
     }
 
-    /// Decides about an open operation, commits the decision, and starts what follows. The commit requires that `service` has not changed.
+    /// Decides about an open operation, commits the decision, and starts what follows. The commit requires that `basis` has not changed.
     async fn conclude(
         &self,
         operation: &Stored<Operation>,
         steps: &[StepRecord],
-        service: Option<&Stored<Service>>,
+        basis: Basis<'_>,
         decide: impl Fn(&OperationContext<'_>) -> Option<Transition>,
     ) -> Result<(), Interrupt> {
         let mut changes = self.catalog.change();
-        if let Some(service) = service {
+        if let Some(service) = basis.service {
             changes.require_service(service);
+        }
+        if let Some(run) = basis.run {
+            run.require(&mut changes);
         }
         let volume = match operation.volume_id {
             Some(id) => self.read_volume(id).await?,

@@ -14,7 +14,7 @@ use crate::messages::registry::{RemoveHost, ServiceState};
 use crate::model::host::host_matches;
 use crate::model::node_identity::host_of;
 use crate::model::role::Level;
-use crate::model::{BackendName, Context, Error, Service, Timestamp};
+use crate::model::{BackendName, ClusterTask, Context, Error, Service, Timestamp};
 use crate::store::CommitError;
 use crate::transport::Serve;
 
@@ -131,6 +131,11 @@ impl Registry {
                     )));
                 }
                 changes.delete_service(&found);
+            }
+            if let Ok(backend) = service.host.parse::<BackendName>()
+                && let Some(run) = self.catalog.cluster_task(&ClusterTask::serving(&backend)).await?
+            {
+                changes.delete(&run);
             }
         }
         if services.iter().any(|service| service.binary == SCHEDULER_BINARY) {

@@ -37,6 +37,7 @@ pub fn member() -> Context {
         roles: vec!["member".to_owned()],
         is_admin: false,
         traceparent: None,
+        sender: None,
     }
 }
 
