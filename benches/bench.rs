@@ -13,6 +13,10 @@
     reason = "the program under test is a process of its own"
 )]
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[path = "../tests/etcd_support/cluster.rs"]
 mod cluster;
 mod support;
@@ -331,7 +335,7 @@ async fn best_of(address: SocketAddr, ask: &[u8], times: usize) -> Result<(f64, 
 async fn calls(report: &mut Report) -> Result<()> {
     let certificates = calls::Certificates::new()?;
     for (over, certificates) in [("TCP", None), ("TLS", Some(&certificates))] {
-        for (name, in_flight, count) in [("one at a time", 1, 20_000), ("64 in flight", 64, 200_000)] {
+        for (name, in_flight, count) in [("one at a time", 1, 20_000), ("64 in flight", 64, 1_000_000)] {
             let (rate, size) = calls::round_trips(in_flight, count, certificates).await?;
             let bare = bare::round_trips(size, in_flight, count, certificates).await?;
             report.line(

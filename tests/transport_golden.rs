@@ -229,6 +229,7 @@ fn each_frame_has_the_bytes_it_had() {
             roles: vec!["admin".into(), "member".into()],
             is_admin: true,
             traceparent: text("00-4bf9-00f0-01"),
+            sender: None,
         },
     };
     let announcement = Announcement {

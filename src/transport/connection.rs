@@ -23,6 +23,9 @@ use crate::model::ErrorKind;
 
 /// A peer that was silent for so many pings is disconnected.
 const SUSPECT_AFTER: u32 = 3;
+/// After so many frames those whom they are for get their turn, and what they answer is written, while further frames wait: else both ends of a
+/// connection work by turns, each with all that the other has sent at once.
+const FRAMES_AT_ONCE: usize = 16;
 /// The most bytes of one write.
 const WRITE_BYTES: usize = 64 * 1024;
 /// The most memory that a buffer of outgoing frames keeps when it was written.
@@ -51,16 +54,26 @@ fn add(counter: &AtomicU64, amount: usize) {
 }
 
 async fn read<R: AsyncRead + Unpin>(router: &Router, peer: &Arc<Peer>, mut reader: FrameReader<R>) -> String {
+    let (mut now, mut reads, mut taken) = (Instant::now(), 0, 0);
     loop {
         // A peer that sends calls faster than it reads the answers is slowed here.
         peer.outbound.wait_for_room().await;
+        if taken == FRAMES_AT_ONCE {
+            taken = 0;
+            tokio::task::yield_now().await;
+        }
         let frame = match reader.next().await {
             Ok(Some(frame)) => frame,
             Ok(None) => return "the peer closed the connection".to_owned(),
             Err(error) => return error.to_string(),
         };
-        let now = Instant::now();
-        *peer.heard.lock() = now;
+        // Frames that came together came at one time.
+        if reads != reader.reads() {
+            reads = reader.reads();
+            now = Instant::now();
+            *peer.heard.lock() = now;
+        }
+        taken += 1;
         add(&peer.traffic.frames_in, 1);
         add(&peer.traffic.bytes_in, frame.header.len() + frame.payload.len());
         match dispatch(router, peer, &frame, now) {

@@ -277,6 +277,7 @@ pub struct FrameReader<R> {
     stream: R,
     buffer: BytesMut,
     limit: usize,
+    reads: u64,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
@@ -286,6 +287,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             stream,
             buffer: BytesMut::new(),
             limit,
+            reads: 0,
         }
     }
 
@@ -305,7 +307,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 Err(missing) => missing,
             };
             self.buffer.reserve(missing.clamp(SMALLEST_READ, LARGEST_READ));
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+            let read = self.stream.read_buf(&mut self.buffer).await?;
+            self.reads += 1;
+            if read == 0 {
                 return if self.buffer.is_empty() {
                     Ok(None)
                 } else {
@@ -313,6 +317,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 };
             }
         }
+    }
+
+    /// How often bytes have been read.
+    pub fn reads(&self) -> u64 {
+        self.reads
     }
 
     /// Reads exactly `N` bytes before any frame.
@@ -346,6 +355,7 @@ impl<S: AsyncRead + AsyncWrite> FrameReader<S> {
                 stream: read,
                 buffer: self.buffer,
                 limit: self.limit,
+                reads: self.reads,
             },
             write,
         )

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse, Url};
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, VARY};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, VARY, WARNING};
 use actix_web::http::{Method, StatusCode, Uri};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, web};
@@ -34,6 +34,9 @@ use crate::rng;
 /// The longest path with its query (eventlet, under which Cinder runs: `url_length_limit`). It bounds the number of filters,
 /// values and sort keys of a query.
 const MAX_URI: usize = 8192;
+
+/// Says that a read may show an earlier state.
+const STALE: HeaderValue = HeaderValue::from_static("110 - \"Response is Stale\"");
 
 /// How long the body of a refused request is read at most.
 const READ_OUT: Duration = Duration::from_secs(1);
@@ -282,8 +285,8 @@ pub(super) fn context_of(request: &HttpRequest, principal: Principal) -> Context
 /// that data is durable: else a client could miss its own changes, or see some that a crash reverts. The results of changes are
 /// durable before they are answered.
 ///
-/// If the servers of the store cannot be reached, reads show what they showed last, and changes are refused: what one would be decided
-/// on, such as that there is no such volume, may be out of date. A login changes nothing: without it nothing could be read.
+/// If the servers of the store cannot be reached, reads show what they showed last, which their answers say (`Warning: 110`, RFC 7234), and
+/// changes are refused: what one would be decided on, such as that there is no such volume, may be out of date. A login changes nothing: without it nothing could be read.
 ///
 /// # Errors
 /// None of its own.
@@ -293,6 +296,7 @@ pub async fn wait_durable(
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
     let state = request.app_data::<web::Data<WebState>>().cloned();
     let is_read = request.method().is_safe();
+    let mut is_stale = false;
     if let Some(state) = &state
         && let Err(error) = state.catalog.wait_current().await
     {
@@ -302,8 +306,12 @@ pub async fn wait_durable(
             return Ok(request.into_response(answer).map_into_right_body());
         }
         tracing::debug!(%error, "the store may show an earlier state");
+        is_stale = true;
     }
-    let response = next.call(request).await?;
+    let mut response = next.call(request).await?;
+    if is_stale {
+        response.headers_mut().insert(WARNING, STALE);
+    }
     // Refusals show data from the store, too.
     let Some(state) = state.filter(|_| is_read || response.status().is_client_error()) else {
         return Ok(response.map_into_left_body());

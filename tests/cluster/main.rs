@@ -1,7 +1,8 @@
 //! A cluster of three control nodes, three members of etcd and four volume nodes, each on a host of its own in network namespaces:
 //! processes are killed and stopped, links are cut in both directions or in one, hosts are cut off, clocks jump by minutes, one at a time
 //! and two at a time, while clients make, copy, grow, describe, attach and delete through any control node. Again and again all faults end and all comes to
-//! rest, and is held against what the clients were answered.
+//! rest, and is held against what the clients were answered. Meanwhile others make histories of single volumes, for each of which an order of its calls is sought
+//! (`histories`).
 //!
 //! `PUMICE_CLUSTER_FAULTS` says how often (`make cluster-soak` is the long form), `PUMICE_CLUSTER_EVERY` after how many faults it is
 //! compared, `PUMICE_CLUSTER_SEED` repeats the choices of an earlier run (not their timing), and `PUMICE_CLUSTER_LOG` is the filter of
@@ -13,6 +14,8 @@
 #[path = "../support/acknowledged.rs"]
 #[expect(dead_code, reason = "other tests want more of it")]
 mod acknowledged;
+#[path = "../linearizability/checker.rs"]
+mod checker;
 #[path = "../process_support/child.rs"]
 #[expect(dead_code, reason = "other tests want more of it")]
 mod child;
@@ -29,6 +32,7 @@ mod endpoints;
 mod faults;
 #[path = "../soak_support/gate.rs"]
 mod gate;
+mod histories;
 #[path = "../soak_support/load.rs"]
 mod load;
 mod network;
@@ -40,6 +44,9 @@ mod rest;
 #[path = "../soak_support/tally.rs"]
 mod tally;
 mod three_machines;
+#[path = "../linearizability/volume.rs"]
+#[expect(dead_code, reason = "other tests want more of it")]
+mod volume;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -54,6 +61,7 @@ use rand::{RngExt, SeedableRng};
 
 use acknowledged::{AcknowledgedFacts, Resource};
 use faults::{Active, Lengths};
+use histories::{Historian, Histories};
 use load::{Common, Worker};
 use nodes::{CONTROL_NODES, Nodes, Part, VOLUME_NODES};
 use rest::Found;
@@ -68,6 +76,10 @@ const LONG: usize = 100;
 
 /// How many clients there are that do all; one more only makes and deletes.
 const CLIENTS: usize = 4;
+
+/// How many histories are made at once, and how many of them must have been checked for every hundred faults.
+const HISTORIANS: usize = 4;
+const HISTORIES: usize = 30;
 
 /// How many faults go on at once, and how long it is until the next one begins.
 const AT_ONCE: usize = 2;
@@ -124,6 +136,7 @@ struct Trial {
     nodes: Nodes,
     common: Arc<Common>,
     facts: Vec<Arc<Mutex<Facts>>>,
+    histories: Arc<Histories>,
     rng: StdRng,
     lengths: Lengths,
     done: BTreeMap<String, usize>,
@@ -156,11 +169,22 @@ fn run(folder: &Path, faults: usize, every: usize, seed: u64) -> Result<()> {
         clients.push(std::thread::spawn(move || worker.run()));
         all_facts.push(facts);
     }
+    let histories = Arc::new(Histories::default());
+    for index in 0..HISTORIANS {
+        let historian = Historian {
+            common: common.clone(),
+            histories: Arc::clone(&histories),
+            index,
+            seed,
+        };
+        clients.push(std::thread::spawn(move || historian.run()));
+    }
     let is_long = faults >= LONG;
     let mut trial = Trial {
         nodes,
         common,
         facts: all_facts,
+        histories,
         rng: StdRng::seed_from_u64(seed),
         lengths: Lengths {
             cut: Duration::from_secs(if is_long { 30 } else { 8 }),
@@ -300,6 +324,7 @@ impl Trial {
         let took = began.elapsed();
         self.longest_rest = self.longest_rest.max(took);
         let (found, mut faults) = rest::compare_all(&self.nodes, &self.facts)?;
+        faults.append(&mut self.histories.faults.lock());
         for index in 0..CONTROL_NODES {
             let mut client = self.nodes.endpoints().connect(index)?;
             if Found::read_with(&mut client, &mut faults)? != found {
@@ -340,6 +365,7 @@ impl Trial {
         for (name, count) in &self.done {
             println!("  {count} × {name}");
         }
+        println!("  {}", self.histories.line());
         for line in self.common.tally.lines() {
             println!("  {line}");
         }
@@ -353,6 +379,11 @@ impl Trial {
                 "{verb} was acknowledged {count} times only: the clients did not get to work"
             );
         }
+        let checked = self.histories.count();
+        ensure!(
+            checked >= faults * HISTORIES / 100,
+            "{checked} histories only were checked"
+        );
         Ok(())
     }
 }

@@ -18,6 +18,9 @@ pub trait Model: Clone + Eq + Hash {
     /// The states that may follow if this call takes effect now, and its caller is answered so (`None`: the answer is
     /// unknown). None if it cannot be answered so now.
     fn after(&self, call: &Self::Call, answer: Option<&Self::Answer>) -> Vec<Self>;
+
+    /// Whether a call that is answered so leaves every state as it is.
+    fn is_read(call: &Self::Call, answer: &Self::Answer) -> bool;
 }
 
 /// A call as its client saw it. The times are those of one counter.
@@ -36,10 +39,21 @@ impl<M: Model> Event<M> {
     }
 }
 
+/// A call that was taken, and the state before it.
+struct Taken<M> {
+    index: usize,
+    before: M,
+    /// No other call has to be tried in its place.
+    is_only_choice: bool,
+}
+
 /// An order in which it could have happened, or `None` if there is none.
+///
+/// Two choices are left out because others do as well. A read whose answer fits the state can be taken at once: if there is an order with it later, there is one with it
+/// now. And a call without an answer that would leave the state as it is need not be taken.
 pub fn order<M: Model>(start: &M, history: &[Event<M>]) -> Option<Vec<usize>> {
     let mut tried: HashSet<(Vec<bool>, M)> = HashSet::new();
-    let mut way: Vec<(usize, M)> = Vec::new();
+    let mut way: Vec<Taken<M>> = Vec::new();
     let mut done = vec![false; history.len()];
     let mut state = start.clone();
     let mut from = 0;
@@ -48,28 +62,63 @@ pub fn order<M: Model>(start: &M, history: &[Event<M>]) -> Option<Vec<usize>> {
         let first_answer = open().map(|index| history[index].answered_at()).min();
         let first_answer = first_answer.unwrap_or(u64::MAX);
         if first_answer == u64::MAX {
-            return Some(way.into_iter().map(|(index, _)| index).collect());
+            return Some(way.into_iter().map(|taken| taken.index).collect());
         }
-        let may_be_next = open().filter(|index| *index >= from && history[*index].begun < first_answer);
-        let step = may_be_next.into_iter().find_map(|index| {
+        let may_be_next = |index: &usize| history[*index].begun < first_answer;
+        let after = |index: usize| {
             let answer = history[index].answer.as_ref().map(|(_, answer)| answer);
+            state.after(&history[index].call, answer)
+        };
+        let is_fitting_read = |index: &usize| {
+            let Event { call, answer, .. } = &history[*index];
+            let is_read = answer
+                .as_ref()
+                .is_some_and(|(_, answer)| M::is_read(call, answer));
+            is_read && !after(*index).is_empty()
+        };
+        let with = |index: usize| {
             let mut with = done.clone();
             with[index] = true;
-            let mut all = state.after(&history[index].call, answer).into_iter();
-            let new = all.find(|after| tried.insert((with.clone(), after.clone())))?;
-            Some((index, with, new))
-        });
+            with
+        };
+        let at_once = open().filter(may_be_next).find(is_fitting_read);
+        let step = match at_once {
+            Some(index) => {
+                let is_new = tried.insert((with(index), state.clone()));
+                is_new.then(|| (index, state.clone()))
+            }
+            None => open()
+                .filter(|index| *index >= from)
+                .filter(may_be_next)
+                .find_map(|index| {
+                    let is_open = history[index].answer.is_none();
+                    let mut all = after(index).into_iter();
+                    let is_new = |after: &M| {
+                        !(is_open && *after == state) && tried.insert((with(index), after.clone()))
+                    };
+                    Some((index, all.find(is_new)?))
+                }),
+        };
         match step {
-            Some((index, with, after)) => {
-                way.push((index, std::mem::replace(&mut state, after)));
-                (done, from) = (with, 0);
+            Some((index, after)) => {
+                done[index] = true;
+                way.push(Taken {
+                    index,
+                    before: std::mem::replace(&mut state, after),
+                    is_only_choice: at_once.is_some(),
+                });
+                from = 0;
             }
             // From the same call on: it may have been followed by more than one state, and what was tried is remembered.
-            None => {
-                let (index, before) = way.pop()?;
-                done[index] = false;
-                (state, from) = (before, index);
-            }
+            None => loop {
+                let taken = way.pop()?;
+                done[taken.index] = false;
+                state = taken.before;
+                if !taken.is_only_choice {
+                    from = taken.index;
+                    break;
+                }
+            },
         }
     }
 }
@@ -128,6 +177,10 @@ mod tests {
                 Call::Read => Vec::from_iter(answer.is_none_or(|read| *read == self.0).then(|| self.clone())),
                 Call::Write(value) => vec![Self(*value)],
             }
+        }
+
+        fn is_read(call: &Call, _answer: &u8) -> bool {
+            matches!(call, Call::Read)
         }
     }
 

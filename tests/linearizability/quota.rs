@@ -78,6 +78,10 @@ impl Model for Quota {
         };
         Vec::from_iter(answer.is_none_or(|answer| *answer == expected).then_some(after))
     }
+
+    fn is_read(call: &Call, answer: &Answer) -> bool {
+        matches!(call, Call::Miss(_)) || *answer == Answer::OverQuota
+    }
 }
 
 #[cfg(test)]

@@ -98,7 +98,10 @@ impl VolumeClient {
         let begun = self.clock.now();
         let answer = self.ask(&call).await;
         let answered = self.clock.now();
-        if let volume::Call::Extend(number, _) | volume::Call::Delete(number) = call {
+        let is_refused = matches!(answer, Some(volume::Answer::NotNow | volume::Answer::NotThere));
+        if let volume::Call::Extend(number, _) | volume::Call::Delete(number) = call
+            && !is_refused
+        {
             self.noted.push(Event {
                 client: self.number,
                 begun,

@@ -23,6 +23,8 @@ pub struct Client {
 pub struct Answer {
     pub status: u16,
     pub retry_after: Option<u32>,
+    /// It may show an earlier state, for the servers of the store cannot be reached.
+    pub is_stale: bool,
     /// `X-Subject-Token`, of a login.
     pub token: Option<String>,
     pub body: Vec<u8>,
@@ -127,6 +129,7 @@ impl Client {
         Ok(Answer {
             status: head.get(9..12).context("no status")?.parse()?,
             retry_after: number("retry-after:")?,
+            is_stale: head.lines().any(|line| line.starts_with("warning: 110")),
             token: as_sent.lines().find_map(|line| {
                 let (name, value) = line.split_once(':')?;
                 let is_it = name.eq_ignore_ascii_case("x-subject-token");

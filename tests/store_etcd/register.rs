@@ -51,6 +51,10 @@ impl Model for Register {
             _ => Vec::new(),
         }
     }
+
+    fn is_read(call: &Call, answer: &Answer) -> bool {
+        matches!(call, Call::Read) || matches!(answer, Answer::Refused)
+    }
 }
 
 /// One client of one node.

@@ -64,6 +64,30 @@ struct Left {
     said_goodbye: bool,
 }
 
+impl Left {
+    fn reason(self) -> &'static str {
+        match self.said_goodbye {
+            true => "its node has stopped",
+            false => "the connection to its node was lost",
+        }
+    }
+}
+
+/// Why an operator has excluded this service from new work.
+fn excluded_by(service: &Service) -> Option<String> {
+    if service.disabled {
+        return Some(match service.disabled_reason.as_deref() {
+            Some(reason) => format!("its service is disabled: {reason}"),
+            None => "its service is disabled".to_owned(),
+        });
+    }
+    service.frozen.then(|| "its service is frozen".to_owned())
+}
+
+fn backend_of(host: &str, binary: &str) -> Option<BackendName> {
+    (binary == VOLUME_BINARY).then(|| host.parse().ok())?
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Liveness {
@@ -105,24 +129,35 @@ impl Liveness {
     /// excluded: its first report may be received before its first heartbeat.
     pub fn forbids(&self, backend: &BackendName) -> Option<String> {
         let services = self.services.read();
-        let service = &services.get(&key(VOLUME_BINARY, &backend.to_string()))?.service;
-        if service.disabled {
-            return Some(match service.disabled_reason.as_deref() {
-                Some(reason) => format!("its service is disabled: {reason}"),
-                None => "its service is disabled".to_owned(),
-            });
+        excluded_by(&services.get(&key(VOLUME_BINARY, &backend.to_string()))?.service)
+    }
+
+    /// The backends that get no new work, and why: those whose services an operator has excluded, and with `connected_only` those whose nodes
+    /// are not connected. Mostly there are none, so this is asked once for a decision among thousands.
+    pub fn excluded(&self, connected_only: bool) -> BTreeMap<BackendName, String> {
+        let mut excluded = BTreeMap::new();
+        if connected_only {
+            for ((host, binary), left) in &*self.left.read() {
+                if let Some(backend) = backend_of(host, binary) {
+                    excluded.insert(backend, left.reason().to_owned());
+                }
+            }
         }
-        service.frozen.then(|| "its service is frozen".to_owned())
+        for ((host, binary), known) in &*self.services.read() {
+            if let Some(why) = excluded_by(&known.service)
+                && let Some(backend) = backend_of(host, binary)
+            {
+                excluded.insert(backend, why);
+            }
+        }
+        excluded
     }
 
     /// Why no command can be sent to this backend at present; `None` if its node is connected, or was never.
     pub fn unreachable(&self, backend: &BackendName) -> Option<String> {
         let left = self.left.read();
         let left = left.get(&key(VOLUME_BINARY, &backend.to_string()))?;
-        Some(match left.said_goodbye {
-            true => "its node has stopped".to_owned(),
-            false => "the connection to its node was lost".to_owned(),
-        })
+        Some(left.reason().to_owned())
     }
 
     /// Whether the node of an enabled backend left so recently that it may soon be back.

@@ -19,7 +19,7 @@ pub fn is_thick(extra_specs: &BTreeMap<String, String>) -> bool {
         .is_some_and(|kind| kind == "thick")
 }
 
-/// The GiB that can still be allocated on this pool; `None` if its driver does not know its size or its free space.
+/// The GiB that can still be allocated on this pool; `None` if its driver does not know its size or its free space. [`PoolState::room`] keeps it.
 pub fn virtual_free(pool: &PoolState, thick: bool) -> Option<f64> {
     let (Capacity::Gib(total), Capacity::Gib(free)) = (pool.total(), pool.free()) else {
         return None;
@@ -36,7 +36,7 @@ pub fn virtual_free(pool: &PoolState, thick: bool) -> Option<f64> {
 
 /// Two decimals, rounded as in Python: the exact value to the nearest, a tie to the even digit, as `{:.2}` does.
 ///
-/// It is asked four times for each pool of each decision, and text is slow. Where hundredths are exact integers and the value is
+/// It is asked four times for each change of a pool, and text is slow. Where hundredths are exact integers and the value is
 /// clearly not in the middle of two, the quotient is the same number that the text would give.
 fn round(value: f64) -> f64 {
     const EXACT: f64 = 1e13;

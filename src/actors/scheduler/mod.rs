@@ -14,6 +14,7 @@ pub mod pick;
 mod place_volume;
 pub mod pool_state;
 pub mod pools;
+mod reservations;
 mod restore;
 pub mod schedule_volume;
 mod state;

@@ -50,26 +50,35 @@ impl Chain {
     }
 }
 
+/// A stage: `Err` is the reason why a pool is dropped.
+type Passes<'a> = Box<dyn Fn(&Candidate<'_>) -> Result<(), String> + 'a>;
+
 /// Runs the chain.
 pub fn pick(ask: &Ask<'_>, candidates: &[Candidate<'_>], chain: &Chain) -> Decision {
-    let mut sieve = Sieve::new(candidates);
-    sieve.stage("InService", |candidate| {
-        candidate.unusable.clone().map_or(Ok(()), Err)
-    });
-    sieve.stage("IgnoreAttemptedHostsFilter", |candidate| {
-        not_tried(candidate.pool, ask)
-    });
+    let mut stages: Vec<(&'static str, Passes<'_>)> = vec![
+        (
+            "InService",
+            Box::new(|candidate| candidate.unusable.clone().map_or(Ok(()), Err)),
+        ),
+        (
+            "IgnoreAttemptedHostsFilter",
+            Box::new(|candidate| not_tried(candidate.pool, ask)),
+        ),
+    ];
     if let Some(needed) = &ask.request.resource_backend {
-        sieve.stage("ResourceBackend", |candidate| {
-            match candidate.pool.name().backend == needed.backend {
-                true => Ok(()),
-                false => Err(format!("the volume's source is on {}", needed.backend)),
-            }
-        });
+        let passes = |candidate: &Candidate<'_>| match candidate.pool.name().backend == needed.backend {
+            true => Ok(()),
+            false => Err(format!("the volume's source is on {}", needed.backend)),
+        };
+        stages.push(("ResourceBackend", Box::new(passes)));
     }
     for filter in &chain.filters {
-        sieve.stage(filter.name, |candidate| (filter.passes)(candidate.pool, ask));
+        stages.push((
+            filter.name,
+            Box::new(|candidate| (filter.passes)(candidate.pool, ask)),
+        ));
     }
+    let mut sieve = Sieve::through(candidates, &stages);
     sieve.weigh(ask, &chain.weighers);
     sieve.decide(ask)
 }
@@ -84,11 +93,10 @@ fn not_tried(pool: &PoolState, ask: &Ask<'_>) -> Result<(), String> {
         .map_or(Ok(()), |why| Err(why.clone()))
 }
 
-/// The remaining candidates, stage by stage. What is said of a pool in the decision is made for those that are listed only: there may be
-/// ten thousand.
+/// The remaining candidates. What is said of a pool in the decision is kept for those that are listed only: there may be ten thousand.
 struct Sieve<'a> {
     candidates: &'a [Candidate<'a>],
-    /// For each candidate the stage that dropped it, and why.
+    /// For each of the first candidates the stage that dropped it, and why.
     dropped: Vec<Option<(&'static str, String)>>,
     left: Vec<usize>,
     stages: Vec<Stage>,
@@ -97,31 +105,40 @@ struct Sieve<'a> {
 }
 
 impl<'a> Sieve<'a> {
-    fn new(candidates: &'a [Candidate<'a>]) -> Self {
+    /// Sends each candidate through the stages until one drops it: one pass over the pools, whose memory is the cost.
+    fn through(candidates: &'a [Candidate<'a>], stages: &[(&'static str, Passes<'_>)]) -> Self {
+        let mut dropped = vec![None; candidates.len().min(NAMED_POOLS)];
+        let mut dropped_by = vec![0; stages.len()];
+        let mut left = Vec::with_capacity(candidates.len());
+        for (index, candidate) in candidates.iter().enumerate() {
+            let mut all = stages.iter().enumerate();
+            let refused = all.find_map(|(at, (name, passes))| Some((at, *name, passes(candidate).err()?)));
+            let Some((at, name, why)) = refused else {
+                left.push(index);
+                continue;
+            };
+            dropped_by[at] += 1;
+            if let Some(listed) = dropped.get_mut(index) {
+                *listed = Some((name, why));
+            }
+        }
+        let mut before = candidates.len();
+        let stages = stages.iter().zip(dropped_by).map(|((name, _), dropped)| {
+            let stage = Stage {
+                name,
+                before,
+                after: before - dropped,
+            };
+            before = stage.after;
+            stage
+        });
         Self {
             candidates,
-            dropped: vec![None; candidates.len()],
-            left: (0..candidates.len()).collect(),
-            stages: Vec::new(),
+            dropped,
+            left,
+            stages: stages.collect(),
             shares: Vec::new(),
         }
-    }
-
-    fn stage(&mut self, name: &'static str, passes: impl Fn(&Candidate<'_>) -> Result<(), String>) {
-        let before = self.left.len();
-        let (candidates, dropped) = (self.candidates, &mut self.dropped);
-        self.left.retain(|&index| match passes(&candidates[index]) {
-            Ok(()) => true,
-            Err(reason) => {
-                dropped[index] = Some((name, reason));
-                false
-            }
-        });
-        self.stages.push(Stage {
-            name,
-            before,
-            after: self.left.len(),
-        });
     }
 
     fn weigh(&mut self, ask: &Ask<'_>, weighers: &[Weigher]) {
@@ -157,7 +174,8 @@ impl<'a> Sieve<'a> {
             *last = index;
         }
         let pools = listed.into_iter().map(|index| {
-            let (dropped_by, reason) = self.dropped[index].take().unzip();
+            let dropped = self.dropped.get_mut(index).and_then(Option::take);
+            let (dropped_by, reason) = dropped.unzip();
             let place = self.left.binary_search(&index).ok();
             PoolEvaluation {
                 pool: self.candidates[index].pool.name().clone(),

@@ -1,5 +1,8 @@
 //! One pool: its last report, less the reservations since.
 
+use std::sync::Arc;
+
+use super::capacity::virtual_free;
 use super::over_subscription::over_subscription_ratio;
 use crate::model::PoolName;
 use crate::model::capability::{Capabilities, capabilities};
@@ -9,23 +12,34 @@ use crate::model::service::{BackendStats, Capacity, PoolStats};
 #[derive(Clone, Debug)]
 pub struct PoolState {
     name: PoolName,
-    zone: String,
+    zone: Arc<str>,
     stats: PoolStats,
     capabilities: Capabilities,
     ratio: f64,
     taken: u64,
+    /// [`virtual_free`] for thin volumes and for thick ones: asked for by each decision, and changed by few.
+    rooms: [Option<f64>; 2],
 }
 
 impl PoolState {
-    pub(super) fn new(backend: &BackendStats, stats: &PoolStats) -> Self {
-        Self {
+    /// A pool of a backend's report. All pools of the backend share its zone.
+    pub(super) fn new(backend: &BackendStats, zone: Arc<str>, stats: &PoolStats) -> Self {
+        let mut state = Self {
             name: backend.backend.pool(&stats.pool_name),
-            zone: backend.availability_zone.clone(),
+            zone,
             capabilities: capabilities(backend, stats),
             ratio: over_subscription_ratio(stats),
             taken: 0,
+            rooms: [None; 2],
             stats: stats.clone(),
-        }
+        };
+        state.set_taken(0);
+        state
+    }
+
+    /// The GiB that can still be allocated for a thick volume or a thin one ([`virtual_free`]).
+    pub fn room(&self, thick: bool) -> Option<f64> {
+        self.rooms[usize::from(thick)]
     }
 
     /// Its name.
@@ -89,16 +103,17 @@ impl PoolState {
     /// Sets the sum of the reservations since its report.
     pub(super) fn set_taken(&mut self, gib: u64) {
         self.taken = gib;
+        self.rooms = [false, true].map(|thick| virtual_free(self, thick));
     }
 
     /// Reserves so many GiB.
     pub(super) fn take(&mut self, gib: u32) {
-        self.taken += u64::from(gib);
+        self.set_taken(self.taken + u64::from(gib));
     }
 
     /// Releases so many GiB.
     pub(super) fn give_back(&mut self, gib: u32) {
-        self.taken = self.taken.saturating_sub(u64::from(gib));
+        self.set_taken(self.taken.saturating_sub(u64::from(gib)));
     }
 
     /// Its report, less the reservations since.

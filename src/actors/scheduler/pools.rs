@@ -8,32 +8,19 @@
 //! Plain data; it is behind a mutex outside of the actor, so that it survives a panic.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::pick::Candidate;
 use super::pool_state::PoolState;
+pub use super::reservations::Reservation;
+use super::reservations::{Reservations, Taken};
 use crate::messages::scheduler::PoolView;
 use crate::model::bounds::{self, PLACE};
 use crate::model::service::BackendStats;
-use crate::model::{BackendName, OperationId, PoolName, VolumeId};
-
-/// What capacity is reserved for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reservation {
-    /// A volume that this operation creates.
-    Create(OperationId),
-    /// The extension of a volume.
-    Extend(VolumeId),
-}
-
-#[derive(Clone, Debug)]
-struct Taken {
-    pool: PoolName,
-    gib: u32,
-    at: Instant,
-}
+use crate::model::{BackendName, PoolName};
 
 #[derive(Clone, Debug)]
 struct Backend {
@@ -46,7 +33,7 @@ struct Backend {
 #[derive(Clone, Debug, Default)]
 pub struct Pools {
     backends: BTreeMap<BackendName, Backend>,
-    taken: BTreeMap<Reservation, Taken>,
+    reservations: Reservations,
     /// Unreachable backends, and until when they are not used.
     unreachable: BTreeMap<BackendName, Instant>,
 }
@@ -101,7 +88,7 @@ impl Pools {
         // A backend that reports is reachable.
         self.unreachable.remove(&stats.backend);
         for reservation in settled {
-            self.taken.remove(reservation);
+            self.reservations.remove(reservation);
         }
         let backend = &stats.backend;
         stats.pools.retain(|pool| {
@@ -117,7 +104,11 @@ impl Pools {
             }
             fits
         });
-        let pools = stats.pools.iter().map(|pool| PoolState::new(&stats, pool));
+        let zone: Arc<str> = stats.availability_zone.as_str().into();
+        let pools = stats
+            .pools
+            .iter()
+            .map(|pool| PoolState::new(&stats, Arc::clone(&zone), pool));
         let mut pools: Vec<PoolState> = pools.collect();
         // A failed driver reports no pools; the known ones still explain why none was chosen.
         if pools.is_empty()
@@ -127,8 +118,9 @@ impl Pools {
             pools.clone_from(&known.pools);
         }
         for pool in &mut pools {
-            let reservations = self.taken.values().filter(|taken| taken.pool == *pool.name());
-            pool.set_taken(reservations.map(|taken| u64::from(taken.gib)).sum());
+            let on = self.reservations.on(&stats.backend);
+            let on = on.filter(|(_, taken)| taken.pool == *pool.name());
+            pool.set_taken(on.map(|(_, taken)| u64::from(taken.gib)).sum());
         }
         let backend = Backend {
             received_at: now,
@@ -141,13 +133,8 @@ impl Pools {
 
     /// The reservations on a backend's pools, and since when: the caller determines which of them its next report settles.
     pub fn reservations_on(&self, backend: &BackendName) -> Vec<(Reservation, Instant)> {
-        let mut reservations = Vec::new();
-        for (reservation, taken) in &self.taken {
-            if taken.pool.backend == *backend {
-                reservations.push((*reservation, taken.at));
-            }
-        }
-        reservations
+        let on = self.reservations.on(backend);
+        on.map(|(reservation, taken)| (reservation, taken.at)).collect()
     }
 
     /// Reserves capacity on a pool. A reservation is on one pool: its previous capacity is released first, so the call is
@@ -158,12 +145,13 @@ impl Pools {
             state.take(gib);
         }
         let pool = pool.clone();
-        self.taken.insert(reservation, Taken { pool, gib, at: now });
+        self.reservations
+            .insert(reservation, Taken { pool, gib, at: now });
     }
 
     /// Whether a reservation holds anything.
     pub fn has(&self, reservation: &Reservation) -> bool {
-        self.taken.contains_key(reservation)
+        self.reservations.has(reservation)
     }
 
     /// Excludes an unreachable backend until then, or until it reports.
@@ -178,7 +166,7 @@ impl Pools {
 
     /// Releases a reservation, if it exists.
     pub fn give_back(&mut self, reservation: &Reservation) {
-        let Some(taken) = self.taken.remove(reservation) else {
+        let Some(taken) = self.reservations.remove(reservation) else {
             return;
         };
         if let Some(state) = self.pool_mut(&taken.pool) {
@@ -201,7 +189,8 @@ impl Pools {
         down_time: Duration,
         standing: Standing<'_>,
     ) -> Vec<Candidate<'_>> {
-        let mut all = Vec::new();
+        let count = self.backends.values().map(|backend| backend.pools.len()).sum();
+        let mut all = Vec::with_capacity(count);
         for (name, backend) in &self.backends {
             let unusable = backend.unusable(now, down_time, standing);
             let unusable = unusable.or_else(|| self.unreachable(name, now));

@@ -134,9 +134,10 @@ impl SchedulerState {
 
     /// The current state of every known pool.
     pub fn pool_views(&self) -> Vec<PoolView> {
+        let excluded = self.liveness.excluded(false);
         self.pools()
             .views(Instant::now(), self.liveness.down_time(), &|backend| {
-                self.liveness.forbids(backend)
+                excluded.get(backend).cloned()
             })
     }
 
@@ -205,14 +206,11 @@ impl SchedulerState {
         among: impl Fn(&PoolName) -> bool,
     ) -> Result<PoolName, NoPool> {
         let now = Instant::now();
+        let excluded = self.liveness.excluded(reach == Reach::Connected);
         let mut pools = self.pools();
         pools.give_back(&reservation);
         let mut candidates = pools.candidates(now, self.liveness.down_time(), &|backend| {
-            let forbidden = self.liveness.forbids(backend);
-            forbidden.or_else(|| match reach {
-                Reach::Connected => self.liveness.unreachable(backend),
-                Reach::Any => None,
-            })
+            excluded.get(backend).cloned()
         });
         candidates.retain(|candidate| among(candidate.pool.name()));
         let decision = pick(ask, &candidates, &self.chain);

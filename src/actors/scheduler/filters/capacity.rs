@@ -1,7 +1,7 @@
 //! `CapacityFilter`: the pool has enough free capacity.
 
 use super::Ask;
-use crate::actors::scheduler::capacity::{is_thick, virtual_free};
+use crate::actors::scheduler::capacity::is_thick;
 use crate::actors::scheduler::pool_state::PoolState;
 use crate::model::service::Capacity;
 
@@ -34,7 +34,7 @@ pub(super) fn passes(pool: &PoolState, ask: &Ask<'_>) -> Result<(), String> {
     }
     // Cinder compares the provisioned ratio as well; as the free capacity includes the ratio, that never
     // changes the result.
-    let room = virtual_free(pool, thick).unwrap_or(0.0);
+    let room = pool.room(thick).unwrap_or(0.0);
     if room >= requested {
         return Ok(());
     }
