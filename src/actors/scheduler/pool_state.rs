@@ -8,30 +8,52 @@ use crate::model::PoolName;
 use crate::model::capability::{Capabilities, capabilities};
 use crate::model::service::{BackendStats, Capacity, PoolStats};
 
-/// A pool, as seen by the scheduler.
+/// A pool, as seen by the scheduler. What each decision reads of all of ten thousand pools is apart from the rest, so that it fits into a processor's
+/// cache.
 #[derive(Clone, Debug)]
 pub struct PoolState {
-    name: PoolName,
+    rest: Box<Rest>,
     zone: Arc<str>,
-    stats: PoolStats,
-    capabilities: Capabilities,
+    total: Capacity,
+    /// As reported, like what follows.
+    free: Capacity,
+    provisioned: f64,
+    allocated: f64,
     ratio: f64,
+    reserved_percentage: u8,
+    is_thin: bool,
     taken: u64,
     /// [`virtual_free`] for thin volumes and for thick ones: asked for by each decision, and changed by few.
     rooms: [Option<f64>; 2],
+}
+
+/// What few decisions read.
+#[derive(Clone, Debug)]
+struct Rest {
+    name: PoolName,
+    stats: PoolStats,
+    capabilities: Capabilities,
 }
 
 impl PoolState {
     /// A pool of a backend's report. All pools of the backend share its zone.
     pub(super) fn new(backend: &BackendStats, zone: Arc<str>, stats: &PoolStats) -> Self {
         let mut state = Self {
-            name: backend.backend.pool(&stats.pool_name),
             zone,
-            capabilities: capabilities(backend, stats),
+            total: stats.total_capacity_gb,
+            free: stats.free_capacity_gb,
+            provisioned: stats.provisioned_capacity_gb,
+            allocated: stats.allocated_capacity_gb,
             ratio: over_subscription_ratio(stats),
+            reserved_percentage: stats.reserved_percentage,
+            is_thin: stats.thin_provisioning_support,
             taken: 0,
             rooms: [None; 2],
-            stats: stats.clone(),
+            rest: Box::new(Rest {
+                name: backend.backend.pool(&stats.pool_name),
+                capabilities: capabilities(backend, stats),
+                stats: stats.clone(),
+            }),
         };
         state.set_taken(0);
         state
@@ -44,27 +66,27 @@ impl PoolState {
 
     /// Its name.
     pub fn name(&self) -> &PoolName {
-        &self.name
+        &self.rest.name
     }
 
     /// Its availability zone.
-    pub fn zone(&self) -> &str {
+    pub fn zone(&self) -> &Arc<str> {
         &self.zone
     }
 
     /// Its capabilities.
     pub fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
+        &self.rest.capabilities
     }
 
     /// Its size.
     pub fn total(&self) -> Capacity {
-        self.stats.total_capacity_gb
+        self.total
     }
 
     /// Its free space, less the reservations since its report.
     pub fn free(&self) -> Capacity {
-        match self.stats.free_capacity_gb {
+        match self.free {
             Capacity::Gib(free) => Capacity::Gib(free - self.taken_gib()),
             unknown => unknown,
         }
@@ -72,17 +94,17 @@ impl PoolState {
 
     /// GiB provisioned on it, with the reservations since its report.
     pub fn provisioned(&self) -> f64 {
-        self.stats.provisioned_capacity_gb + self.taken_gib()
+        self.provisioned + self.taken_gib()
     }
 
     /// GiB of managed volumes on it, with the reservations since its report.
     pub fn allocated(&self) -> f64 {
-        self.stats.allocated_capacity_gb + self.taken_gib()
+        self.allocated + self.taken_gib()
     }
 
     /// The percentage that is kept free.
     pub fn reserved_percentage(&self) -> u8 {
-        self.stats.reserved_percentage
+        self.reserved_percentage
     }
 
     /// Its over-subscription ratio, for thin volumes only.
@@ -92,12 +114,12 @@ impl PoolState {
 
     /// Whether it creates thin volumes.
     pub fn is_thin(&self) -> bool {
-        self.stats.thin_provisioning_support
+        self.is_thin
     }
 
     /// Whether attached volumes can be extended on it.
     pub fn has_online_extend(&self) -> bool {
-        self.stats.online_extend_support
+        self.rest.stats.online_extend_support
     }
 
     /// Sets the sum of the reservations since its report.
@@ -122,7 +144,7 @@ impl PoolState {
             free_capacity_gb: self.free(),
             provisioned_capacity_gb: self.provisioned(),
             allocated_capacity_gb: self.allocated(),
-            ..self.stats.clone()
+            ..self.rest.stats.clone()
         }
     }
 

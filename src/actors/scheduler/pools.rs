@@ -104,7 +104,7 @@ impl Pools {
             }
             fits
         });
-        let zone: Arc<str> = stats.availability_zone.as_str().into();
+        let zone = self.zone(&stats.availability_zone);
         let pools = stats
             .pools
             .iter()
@@ -129,6 +129,13 @@ impl Pools {
         };
         self.backends.insert(backend.stats.backend.clone(), backend);
         true
+    }
+
+    /// A zone, in the memory that it has already: there are few zones and many pools, all of which are compared with the requested one.
+    fn zone(&self, name: &str) -> Arc<str> {
+        let mut pools = self.backends.values().filter_map(|backend| backend.pools.first());
+        let known = pools.find(|pool| **pool.zone() == *name);
+        known.map_or_else(|| name.into(), |pool| Arc::clone(pool.zone()))
     }
 
     /// The reservations on a backend's pools, and since when: the caller determines which of them its next report settles.

@@ -50,6 +50,8 @@ const TIDY: Duration = Duration::from_secs(300);
 /// The control actors and the web server, running.
 pub struct Control {
     arbiter: Arbiter,
+    /// Decisions among thousands of pools are made on a separate thread.
+    scheduling: Arbiter,
     /// The relay forwards pieces of volumes on a separate thread.
     relay: Arbiter,
     /// Notifications are published on a separate thread.
@@ -71,12 +73,12 @@ impl Control {
         let catalog = lists::tables(config, catalog);
         let catalog = notifications::outbox(config, catalog).await?;
         let notifier = notifications::start(config, &catalog, &nodes, router)?;
-        let arbiter = Arbiter::new();
+        let (arbiter, scheduling) = (Arbiter::new(), Arbiter::new());
         let membership = Membership {
             catalog: catalog.clone(),
             nodes,
         };
-        let insight = start_actors(config, &membership, router, &arbiter)?;
+        let insight = start_actors(config, &membership, router, &arbiter, &scheduling)?;
         membership.watch(&arbiter.handle());
         let relaying = Arbiter::new();
         router.register(relay::endpoint(router.clone()).start_on(&relaying.handle()));
@@ -128,6 +130,7 @@ impl Control {
         });
         Ok(Self {
             arbiter,
+            scheduling,
             relay: relaying,
             notifier,
             server: handle,
@@ -183,6 +186,7 @@ impl Control {
         }
         self.membership.leave().await;
         self.arbiter.stop();
+        self.scheduling.stop();
         self.relay.stop();
         self.exports.end().await;
     }
@@ -225,6 +229,7 @@ fn start_actors(
     Membership { catalog, nodes }: &Membership,
     router: &Router,
     arbiter: &Arbiter,
+    scheduling: &Arbiter,
 ) -> Result<Insight, BoxError> {
     let bound = config.transport.mailbox_bound;
     let report_interval = config.service.report_interval.get();
@@ -282,7 +287,7 @@ fn start_actors(
     );
     router.register(registry.start_on(on));
     router.register(quota::endpoint(catalog.clone(), quota_options).start_on(on));
-    router.register(scheduler::endpoint(scheduler_state).start_on(on));
+    router.register(scheduler::endpoint(scheduler_state).start_on(&scheduling.handle()));
     router.register(api::endpoint(api_control).start_on(on));
     Ok(insight)
 }

@@ -8,7 +8,7 @@ const TYPE_ZONES: &str = "RESKEY:availability_zones";
 
 /// See the module.
 pub(super) fn passes(pool: &PoolState, ask: &Ask<'_>) -> Result<(), String> {
-    let zone = pool.zone();
+    let zone: &str = pool.zone();
     if let Some(asked) = &ask.request.availability_zone
         && asked != zone
     {
