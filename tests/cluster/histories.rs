@@ -100,7 +100,7 @@ impl Historian {
             Ok::<_, anyhow::Error>(all)
         })?;
         history.sort_by_key(|event| event.begun);
-        let checked = contradiction(&Volume::available(1), &history);
+        let checked = contradiction(&Volume::available(1).growing_in_use(), &history);
         self.remove(&mut rng, &id)?;
         if let Some(shortest) = checked {
             let lines = shortest.iter().map(|event| {

@@ -88,6 +88,8 @@ pub struct Volume {
     running: Option<(usize, Option<u32>)>,
     /// Its status was reset while a backend worked on it: what that left is unknown.
     is_shaken: bool,
+    /// Whether it may grow while it is in use, as since microversion 3.42.
+    grows_in_use: bool,
 }
 
 impl Volume {
@@ -105,6 +107,16 @@ impl Volume {
             attachments: BTreeMap::new(),
             running: None,
             is_shaken: false,
+            grows_in_use: false,
+        }
+    }
+
+    /// The same for clients that ask for what microversion 3.42 allows.
+    #[allow(dead_code, clippy::allow_attributes, reason = "over HTTP")]
+    pub fn growing_in_use(self) -> Self {
+        Self {
+            grows_in_use: true,
+            ..self
         }
     }
 
@@ -174,7 +186,10 @@ impl Volume {
                 self.view.status = *to;
                 return sees(self);
             }
-            Call::Extend(number, size) if *size > self.view.size && status == Available => {
+            Call::Extend(number, size)
+                if *size > self.view.size
+                    && (status == Available || self.grows_in_use && status == InUse) =>
+            {
                 self.before = Some(status);
                 self.view.status = Extending;
                 self.running = Some((*number, Some(*size)));
