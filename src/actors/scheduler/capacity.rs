@@ -9,7 +9,6 @@
 
 use std::collections::BTreeMap;
 
-use super::pool_state::PoolState;
 use crate::model::service::Capacity;
 
 /// Whether a type requires thick volumes (`provisioning:type` = `thick`).
@@ -19,17 +18,34 @@ pub fn is_thick(extra_specs: &BTreeMap<String, String>) -> bool {
         .is_some_and(|kind| kind == "thick")
 }
 
-/// The GiB that can still be allocated on this pool; `None` if its driver does not know its size or its free space. [`PoolState::room`] keeps it.
-pub fn virtual_free(pool: &PoolState, thick: bool) -> Option<f64> {
-    let (Capacity::Gib(total), Capacity::Gib(free)) = (pool.total(), pool.free()) else {
+/// What the free capacity of a pool depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures {
+    /// Its size.
+    pub total: Capacity,
+    /// Its free space, less the reservations since its report.
+    pub free: Capacity,
+    /// GiB provisioned on it, with the reservations since its report.
+    pub provisioned: f64,
+    /// The percentage that is kept free.
+    pub reserved_percentage: u8,
+    /// Whether it creates thin volumes.
+    pub is_thin: bool,
+    /// Its over-subscription ratio, for thin volumes only.
+    pub ratio: f64,
+}
+
+/// The GiB that can still be allocated on a pool; `None` if its driver does not know its size or its free space.
+pub fn virtual_free(pool: &Figures, thick: bool) -> Option<f64> {
+    let (Capacity::Gib(total), Capacity::Gib(free)) = (pool.total, pool.free) else {
         return None;
     };
-    let reserved = (total * f64::from(pool.reserved_percentage()) / 100.0).floor();
+    let reserved = (total * f64::from(pool.reserved_percentage) / 100.0).floor();
     let available = total - reserved;
-    let virtual_free = if pool.is_thin() && !thick {
-        round(available * pool.ratio()) - pool.provisioned()
+    let virtual_free = if pool.is_thin && !thick {
+        round(available * pool.ratio) - pool.provisioned
     } else {
-        free.min(round(available) - pool.provisioned())
+        free.min(round(available) - pool.provisioned)
     };
     Some(round(virtual_free))
 }
@@ -51,7 +67,7 @@ fn round(value: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{round, virtual_free};
+    use super::round;
     use crate::actors::scheduler::testing;
     use crate::model::service::{Capacity, OverSubscription, PoolStats};
 
@@ -60,7 +76,7 @@ mod tests {
     }
 
     fn room(pool: PoolStats, thick: bool) -> Option<f64> {
-        virtual_free(&testing::state(pool), thick)
+        testing::state(pool).room(thick)
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::capacity::virtual_free;
+use super::capacity::{Figures, virtual_free};
 use super::over_subscription::over_subscription_ratio;
 use crate::model::PoolName;
 use crate::model::capability::{Capabilities, capabilities};
@@ -125,7 +125,15 @@ impl PoolState {
     /// Sets the sum of the reservations since its report.
     pub(super) fn set_taken(&mut self, gib: u64) {
         self.taken = gib;
-        self.rooms = [false, true].map(|thick| virtual_free(self, thick));
+        let figures = Figures {
+            total: self.total(),
+            free: self.free(),
+            provisioned: self.provisioned(),
+            reserved_percentage: self.reserved_percentage,
+            is_thin: self.is_thin,
+            ratio: self.ratio,
+        };
+        self.rooms = [false, true].map(|thick| virtual_free(&figures, thick));
     }
 
     /// Reserves so many GiB.

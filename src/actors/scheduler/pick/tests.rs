@@ -5,7 +5,6 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::{Candidate, Chain, Decision, pick};
-use crate::actors::scheduler::capacity::virtual_free;
 use crate::actors::scheduler::filters::{self, Ask};
 use crate::actors::scheduler::pool_state::PoolState;
 use crate::actors::scheduler::pools::{Pools, Reservation};
@@ -192,7 +191,7 @@ proptest! {
             let chosen = state(&candidates, chosen);
             prop_assert!(passing.iter().any(|candidate| candidate.pool.name() == chosen.name()));
             let thick = request.extra_specs.contains_key("provisioning:type");
-            let room = |pool: &PoolState| virtual_free(pool, thick).unwrap_or(-1.0);
+            let room = |pool: &PoolState| pool.room(thick).unwrap_or(-1.0);
             prop_assert!(passing.iter().all(|candidate| room(candidate.pool) <= room(chosen)));
         }
     }
@@ -207,11 +206,11 @@ proptest! {
             let Some(chosen) = decide(&pools, request).chosen else { continue };
             let thick = request.extra_specs.contains_key("provisioning:type");
             let candidates = pools.candidates(Instant::now(), DOWN, &|_| None);
-            let room = virtual_free(state(&candidates, &chosen), thick);
+            let room = state(&candidates, &chosen).room(thick);
             pools.take(Reservation::Create(OperationId::new()), &chosen, request.size, Instant::now());
             if let Some(room) = room {
                 let candidates = pools.candidates(Instant::now(), DOWN, &|_| None);
-                let left = virtual_free(state(&candidates, &chosen), thick).unwrap();
+                let left = state(&candidates, &chosen).room(thick).unwrap();
                 prop_assert!(left >= 0.0, "{chosen} has {left} left");
                 prop_assert!((room - left - f64::from(request.size)).abs() < 0.02);
                 rooms.insert(chosen, left);
