@@ -328,7 +328,12 @@ async fn what_does_not_fit_a_frame_is_told_to_its_sender_both_ways() {
 
 #[actix_rt::test]
 async fn large_messages_pass_while_small_ones_do() {
-    let pair = pair(64, quick()).await;
+    // Where other tests run, the large ones alone may take longer than a quick node is silent.
+    let patient = TransportOptions {
+        ping_interval: Duration::from_secs(10),
+        ..quick()
+    };
+    let pair = pair(64, patient).await;
     let handle = pair.near.any::<Trial>();
     let large = (0..10_u8).map(|n| {
         let handle = handle.clone();
