@@ -15,6 +15,7 @@
 //! | `waiters` | requests that wait for the end of an operation |
 //! | `cancel_operation` | cancelling an operation |
 //! | `backend_started`, `list_backend_volumes`, `list_manageable`, `compare_storage` | messages to and from backends |
+//! | `backend_runs` | which run of a volume node serves a backend: reports of earlier ones are dropped |
 //! | `copy_progress` | how far a backend has copied a volume |
 //! | `run_once` | requests with an idempotency key |
 //! | `forget_messages` | deletion of expired records |

@@ -1,8 +1,8 @@
 //! Handles the reports of a backend (or the scheduler) about a command.
 //!
-//! A report is dropped unless its operation is open, in that attempt, with that backend, whose manager has not been started again since. All its changes are one
-//! commit: the volume, its attachment, the usage, the user message, and the end of the operation. On a conflict,
-//! reading, deciding and committing are repeated.
+//! A report is dropped unless its operation is open, in that attempt, with that backend, and no later run of the backend is
+//! recorded ([`super::backend_runs`]). All its changes are one commit: the volume, its attachment, the usage, the user message,
+//! and the end of the operation. On a conflict, reading, deciding and committing are repeated.
 
 use std::rc::Rc;
 

@@ -153,13 +153,6 @@ impl Liveness {
         excluded
     }
 
-    /// Why no command can be sent to this backend at present; `None` if its node is connected, or was never.
-    pub fn unreachable(&self, backend: &BackendName) -> Option<String> {
-        let left = self.left.read();
-        let left = left.get(&key(VOLUME_BINARY, &backend.to_string()))?;
-        Some(left.reason().to_owned())
-    }
-
     /// Whether the node of an enabled backend left so recently that it may soon be back.
     pub fn any_may_be_back(&self, patience: Duration, now: Instant) -> bool {
         let (services, left) = (self.services.read(), self.left.read());
@@ -360,7 +353,7 @@ mod tests {
         let keys = || [key(VOLUME_BINARY, "h@lvm")];
         liveness.left(keys(), false, now);
         assert_eq!((state(0), state(61)), (ServiceState::Suspect, ServiceState::Down));
-        assert!(liveness.unreachable(&backend).unwrap().contains("lost"));
+        assert!(liveness.excluded(true)[&backend].contains("lost"));
         assert!(liveness.any_may_be_back(Duration::from_secs(1), now));
         assert!(!liveness.any_may_be_back(Duration::from_secs(1), now + Duration::from_secs(1)));
         liveness.left(keys(), true, now);
@@ -371,7 +364,7 @@ mod tests {
         assert!(ServiceState::Suspect.is_up() && !ServiceState::Stopped.is_up());
         liveness.connected(keys());
         assert_eq!(state(0), ServiceState::Up);
-        assert_eq!(liveness.unreachable(&backend), None);
+        assert_eq!(liveness.excluded(true).get(&backend), None);
     }
 
     #[test]
