@@ -425,13 +425,13 @@ async fn a_node_that_is_lost_is_suspect_and_gets_no_placements_until_it_is_back_
     let _lost = volume_node("v", 1, &[&first.address.to_string()]).await;
     a.until_state("v@lvm", ServiceState::Up).await;
     let backend = BackendName::new("v", "lvm");
-    assert_eq!(a.life.liveness.unreachable(&backend), None);
+    assert_eq!(a.life.liveness.excluded(true).get(&backend), None);
     first.silence();
     a.until_state("v@lvm", ServiceState::Suspect).await;
     let services = a.life.services().await;
     let view = services.iter().find(|view| view.service.host == "v@lvm").unwrap();
     assert!(view.up, "Cinder's clients see it up until its time is over");
-    assert!(a.life.liveness.unreachable(&backend).is_some());
+    assert!(a.life.liveness.excluded(true).contains_key(&backend));
     let command = CancelOperation {
         command: CommandId {
             operation: OperationId::new(),
@@ -448,7 +448,7 @@ async fn a_node_that_is_lost_is_suspect_and_gets_no_placements_until_it_is_back_
     let second = Wire::to(a.address.parse().unwrap()).await;
     let _back = volume_node("v", 2, &[&second.address.to_string()]).await;
     a.until_state("v@lvm", ServiceState::Up).await;
-    assert_eq!(a.life.liveness.unreachable(&backend), None);
+    assert_eq!(a.life.liveness.excluded(true).get(&backend), None);
     manager.cast(&context, command).await.unwrap();
 }
 
