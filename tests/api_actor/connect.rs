@@ -353,3 +353,35 @@ async fn attachments_of_others_and_unknown_ones_are_not_found() {
     };
     assert_eq!(world.call(unknown).await.unwrap_err().kind, ErrorKind::NotFound);
 }
+
+#[actix::test]
+async fn a_forced_delete_that_fails_leaves_no_attachment_to_an_ended_operation() {
+    let world = World::new().await;
+    let volume = world.volume(1).await;
+    let attachment = world.call(reserve(&volume, Uuid::new_v4())).await.unwrap();
+    world.call(update(&attachment, "a")).await.unwrap();
+    world.always("terminate_connection", Reaction::Lose);
+    world.will("delete_volume", [Reaction::Fail(FailureKind::Backend)]);
+    let (left, forced) = futures_util::future::join(world.call(delete(&attachment)), async {
+        world
+            .wait("a disconnection under way", async || {
+                world.catalog.volume(volume.id).await.unwrap()?.operation
+            })
+            .await;
+        let forced = DeleteVolume {
+            volume_id: volume.id.to_string(),
+            cascade: false,
+            force: true,
+        };
+        world.call_as(&admin(), forced).await
+    })
+    .await;
+    forced.unwrap();
+    assert_eq!(left.unwrap_err().kind, ErrorKind::Conflict);
+    world.until(volume.id, VolumeStatus::ErrorDeleting).await;
+    let kept = world.catalog.attachment(attachment.id).await.unwrap().unwrap();
+    assert_eq!(
+        (kept.operation, kept.status),
+        (None, AttachmentStatus::ErrorDetaching)
+    );
+}

@@ -27,6 +27,7 @@ use crate::model::{SnapshotId, StorageName};
 use crate::verbs::followers::Followers;
 use crate::verbs::prelude::*;
 use crate::verbs::record_changes::remove_volume;
+use crate::verbs::supersede::release_attachments;
 use crate::verbs::{ReadSnapshots, next_stage, verb_of};
 
 /// Delete a volume.
@@ -111,6 +112,8 @@ impl Request for DeleteVolume {
             ..operation.claim(&volume, status)
         };
         changes.update(&volume, &deleting).insert(&operation);
+        // `followers` releases the attachments of operations that are open then: this one has ended by then.
+        release_attachments(&mut changes, &attachments, &superseded);
         at.notify_start(&mut changes, &operation, &deleting, None).await?;
         changes.commit().await?;
         at.superseded.add(superseded);
