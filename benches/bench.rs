@@ -29,7 +29,7 @@ use anyhow::{Context, Result};
 use pumice::store::Store;
 use support::http::{Client, closed_loop, request};
 use support::server::Server;
-use support::{bare, calls, copies, etcd, fleet, lists};
+use support::{bare, calls, copies, decisions, etcd, fleet, lists};
 
 /// The configuration under test: the fake driver, no quota in the way.
 const CONFIG: &str = r#"
@@ -104,6 +104,9 @@ async fn run() -> Result<()> {
     }
     if is_wanted("calls") {
         calls(&mut report).await?;
+    }
+    if is_wanted("decisions") {
+        decisions(&mut report)?;
     }
     if is_wanted("copies") {
         copies(&mut report).await?;
@@ -440,6 +443,40 @@ async fn fleet(report: &mut Report) -> Result<()> {
         Target::AtLeast(NODES as f64),
     );
     drop(nodes);
+    Ok(())
+}
+
+/// Choices of the scheduler among 1,000 and 10,000 pools.
+fn decisions(report: &mut Report) -> Result<()> {
+    const TIMES: usize = 2_000;
+    let micros = |time: std::time::Duration| time.as_secs_f64() * 1e6;
+    for backends in [100, 1_000] {
+        let pools = backends * 10;
+        let bound = decisions::search_of_an_array(pools, TIMES);
+        let requests: [(&str, Option<&str>, &[(&str, &str)]); 3] = [
+            ("any volume", None, &[]),
+            ("in a zone", Some("odd"), &[]),
+            ("with a type", None, &[("volume_backend_name", "fake")]),
+        ];
+        for (what, zone, extra_specs) in requests {
+            let taken = decisions::choose((backends, 10), TIMES, zone, extra_specs)?;
+            report.line(
+                &format!("choice among {pools} pools, {what}, p99"),
+                micros(taken.p99),
+                "us",
+                ("array of free space, p99", micros(bound.p99)),
+                match pools {
+                    1_000 => Target::AtMost(200.0),
+                    _ => Target::None,
+                },
+            );
+            println!(
+                "    p50 {:.1} us; of the array {:.1} us",
+                micros(taken.p50),
+                micros(bound.p50)
+            );
+        }
+    }
     Ok(())
 }
 

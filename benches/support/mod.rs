@@ -3,6 +3,7 @@
 pub mod bare;
 pub mod calls;
 pub mod copies;
+pub mod decisions;
 pub mod etcd;
 pub mod fleet;
 pub mod http;

@@ -177,9 +177,8 @@ mod tests {
         let chain = Chain::new(&[""; 0], &[""; 0], Multipliers::default()).unwrap();
         Arc::new(pick(
             &Ask {
-                request: &request,
-                online_extend: false,
                 excluded: &excluded,
+                ..Ask::of(&request)
             },
             &[],
             &chain,

@@ -19,6 +19,7 @@ mod restore;
 pub mod schedule_volume;
 mod state;
 mod validate_extend;
+pub mod verdicts;
 mod waiting;
 pub mod weighers;
 

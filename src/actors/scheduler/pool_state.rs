@@ -1,7 +1,5 @@
 //! One pool: its last report, less the reservations since.
 
-use std::sync::Arc;
-
 use super::capacity::{Figures, virtual_free};
 use super::over_subscription::over_subscription_ratio;
 use crate::model::PoolName;
@@ -13,45 +11,38 @@ use crate::model::service::{BackendStats, Capacity, PoolStats};
 #[derive(Clone, Debug)]
 pub struct PoolState {
     rest: Box<Rest>,
-    zone: Arc<str>,
-    total: Capacity,
-    /// As reported, like what follows.
-    free: Capacity,
-    provisioned: f64,
+    /// [`virtual_free`] for thin volumes and for thick ones; NaN if it is unknown.
+    rooms: [f64; 2],
     allocated: f64,
-    ratio: f64,
-    reserved_percentage: u8,
-    is_thin: bool,
     taken: u64,
-    /// [`virtual_free`] for thin volumes and for thick ones: asked for by each decision, and changed by few.
-    rooms: [Option<f64>; 2],
+    has_sound_capacity: bool,
 }
 
 /// What few decisions read.
 #[derive(Clone, Debug)]
 struct Rest {
     name: PoolName,
+    zone: String,
     stats: PoolStats,
+    ratio: f64,
     capabilities: Capabilities,
 }
 
 impl PoolState {
-    /// A pool of a backend's report. All pools of the backend share its zone.
-    pub(super) fn new(backend: &BackendStats, zone: Arc<str>, stats: &PoolStats) -> Self {
+    /// A pool of a backend's report.
+    pub(super) fn new(backend: &BackendStats, stats: &PoolStats) -> Self {
+        let ratio = over_subscription_ratio(stats);
         let mut state = Self {
-            zone,
-            total: stats.total_capacity_gb,
-            free: stats.free_capacity_gb,
-            provisioned: stats.provisioned_capacity_gb,
-            allocated: stats.allocated_capacity_gb,
-            ratio: over_subscription_ratio(stats),
-            reserved_percentage: stats.reserved_percentage,
-            is_thin: stats.thin_provisioning_support,
+            rooms: [f64::NAN; 2],
+            allocated: 0.0,
             taken: 0,
-            rooms: [None; 2],
+            has_sound_capacity: matches!(stats.total_capacity_gb, Capacity::Gib(total) if total > 0.0)
+                && (!stats.thin_provisioning_support || ratio >= 1.0),
             rest: Box::new(Rest {
                 name: backend.backend.pool(&stats.pool_name),
+                zone: backend.availability_zone.clone(),
                 capabilities: capabilities(backend, stats),
+                ratio,
                 stats: stats.clone(),
             }),
         };
@@ -61,7 +52,13 @@ impl PoolState {
 
     /// The GiB that can still be allocated for a thick volume or a thin one ([`virtual_free`]).
     pub fn room(&self, thick: bool) -> Option<f64> {
-        self.rooms[usize::from(thick)]
+        Some(self.rooms[usize::from(thick)]).filter(|room| !room.is_nan())
+    }
+
+    /// Whether it has a size, and an over-subscription ratio of at least 1 if it creates thin volumes. So it is with all pools but those of a faulty
+    /// or an unusual report.
+    pub fn has_sound_capacity(&self) -> bool {
+        self.has_sound_capacity
     }
 
     /// Its name.
@@ -70,8 +67,8 @@ impl PoolState {
     }
 
     /// Its availability zone.
-    pub fn zone(&self) -> &Arc<str> {
-        &self.zone
+    pub fn zone(&self) -> &str {
+        &self.rest.zone
     }
 
     /// Its capabilities.
@@ -81,12 +78,12 @@ impl PoolState {
 
     /// Its size.
     pub fn total(&self) -> Capacity {
-        self.total
+        self.rest.stats.total_capacity_gb
     }
 
     /// Its free space, less the reservations since its report.
     pub fn free(&self) -> Capacity {
-        match self.free {
+        match self.rest.stats.free_capacity_gb {
             Capacity::Gib(free) => Capacity::Gib(free - self.taken_gib()),
             unknown => unknown,
         }
@@ -94,27 +91,27 @@ impl PoolState {
 
     /// GiB provisioned on it, with the reservations since its report.
     pub fn provisioned(&self) -> f64 {
-        self.provisioned + self.taken_gib()
+        self.rest.stats.provisioned_capacity_gb + self.taken_gib()
     }
 
     /// GiB of managed volumes on it, with the reservations since its report.
     pub fn allocated(&self) -> f64 {
-        self.allocated + self.taken_gib()
+        self.allocated
     }
 
     /// The percentage that is kept free.
     pub fn reserved_percentage(&self) -> u8 {
-        self.reserved_percentage
+        self.rest.stats.reserved_percentage
     }
 
     /// Its over-subscription ratio, for thin volumes only.
     pub fn ratio(&self) -> f64 {
-        self.ratio
+        self.rest.ratio
     }
 
     /// Whether it creates thin volumes.
     pub fn is_thin(&self) -> bool {
-        self.is_thin
+        self.rest.stats.thin_provisioning_support
     }
 
     /// Whether attached volumes can be extended on it.
@@ -125,15 +122,16 @@ impl PoolState {
     /// Sets the sum of the reservations since its report.
     pub(super) fn set_taken(&mut self, gib: u64) {
         self.taken = gib;
+        self.allocated = self.rest.stats.allocated_capacity_gb + self.taken_gib();
         let figures = Figures {
             total: self.total(),
             free: self.free(),
             provisioned: self.provisioned(),
-            reserved_percentage: self.reserved_percentage,
-            is_thin: self.is_thin,
-            ratio: self.ratio,
+            reserved_percentage: self.reserved_percentage(),
+            is_thin: self.is_thin(),
+            ratio: self.ratio(),
         };
-        self.rooms = [false, true].map(|thick| virtual_free(&figures, thick));
+        self.rooms = [false, true].map(|thick| virtual_free(&figures, thick).unwrap_or(f64::NAN));
     }
 
     /// Reserves so many GiB.

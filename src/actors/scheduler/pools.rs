@@ -8,16 +8,18 @@
 //! Plain data; it is behind a mutex outside of the actor, so that it survives a panic.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::ops::Bound;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::pick::Candidate;
+use super::filters::{Class, Filter};
+use super::pick::Candidates;
 use super::pool_state::PoolState;
 pub use super::reservations::Reservation;
 use super::reservations::{Reservations, Taken};
-use crate::messages::scheduler::PoolView;
+use super::verdicts::{Classes, Verdicts};
+use crate::messages::scheduler::{Among, PoolView};
 use crate::model::bounds::{self, PLACE};
 use crate::model::service::BackendStats;
 use crate::model::{BackendName, PoolName};
@@ -27,6 +29,7 @@ struct Backend {
     stats: BackendStats,
     received_at: Instant,
     pools: Vec<PoolState>,
+    verdicts: Verdicts,
 }
 
 /// See the module.
@@ -36,10 +39,36 @@ pub struct Pools {
     reservations: Reservations,
     /// Unreachable backends, and until when they are not used.
     unreachable: BTreeMap<BackendName, Instant>,
+    classes: Classes,
 }
 
 /// Whether an operator excluded a backend's service: `Some` is the reason.
 pub type Standing<'a> = &'a dyn Fn(&BackendName) -> Option<String>;
+
+/// When, and among which pools, one is chosen.
+#[derive(Clone, Copy)]
+pub struct Look<'a> {
+    /// The time.
+    pub now: Instant,
+    /// The age of a report above which its backend is not used.
+    pub down_time: Duration,
+    /// Whether an operator excluded a backend.
+    pub standing: Standing<'a>,
+    /// Which pools.
+    pub among: &'a Among,
+}
+
+impl Look<'_> {
+    /// Among all pools, none of which is excluded.
+    pub fn at(now: Instant, down_time: Duration) -> Self {
+        Self {
+            now,
+            down_time,
+            standing: &|_| None,
+            among: &Among::All,
+        }
+    }
+}
 
 impl Pools {
     /// Whether any backend has ever reported.
@@ -104,11 +133,7 @@ impl Pools {
             }
             fits
         });
-        let zone = self.zone(&stats.availability_zone);
-        let pools = stats
-            .pools
-            .iter()
-            .map(|pool| PoolState::new(&stats, Arc::clone(&zone), pool));
+        let pools = stats.pools.iter().map(|pool| PoolState::new(&stats, pool));
         let mut pools: Vec<PoolState> = pools.collect();
         // A failed driver reports no pools; the known ones still explain why none was chosen.
         if pools.is_empty()
@@ -126,16 +151,10 @@ impl Pools {
             received_at: now,
             pools,
             stats,
+            verdicts: Verdicts::default(),
         };
         self.backends.insert(backend.stats.backend.clone(), backend);
         true
-    }
-
-    /// A zone, in the memory that it has already: there are few zones and many pools, all of which are compared with the requested one.
-    fn zone(&self, name: &str) -> Arc<str> {
-        let mut pools = self.backends.values().filter_map(|backend| backend.pools.first());
-        let known = pools.find(|pool| **pool.zone() == *name);
-        known.map_or_else(|| name.into(), |pool| Arc::clone(pool.zone()))
     }
 
     /// The reservations on a backend's pools, and since when: the caller determines which of them its next report settles.
@@ -182,31 +201,43 @@ impl Pools {
     }
 
     fn pool_mut(&mut self, name: &PoolName) -> Option<&mut PoolState> {
-        self.backends
-            .get_mut(&name.backend)?
-            .pools
-            .iter_mut()
-            .find(|pool| pool.name() == name)
+        let backend = self.backends.get_mut(&name.backend)?;
+        let at = backend.place_of(name)?;
+        backend.pools.get_mut(at)
     }
 
-    /// Every known pool, ordered by name, and whether it may be used now.
+    /// The known pools among which one is chosen, ordered by name; whether they may be used now, and what those of the filters that read only
+    /// reports say of them.
     pub fn candidates(
-        &self,
-        now: Instant,
-        down_time: Duration,
-        standing: Standing<'_>,
-    ) -> Vec<Candidate<'_>> {
-        let count = self.backends.values().map(|backend| backend.pools.len()).sum();
-        let mut all = Vec::with_capacity(count);
-        for (name, backend) in &self.backends {
-            let unusable = backend.unusable(now, down_time, standing);
-            let unusable = unusable.or_else(|| self.unreachable(name, now));
-            all.extend(backend.pools.iter().map(|pool| Candidate {
-                pool,
-                unusable: unusable.clone(),
-            }));
+        &mut self,
+        look: &Look<'_>,
+        class: &Class<'_>,
+        filters: &[Filter],
+    ) -> Vec<Candidates<'_>> {
+        let id = self.classes.id(class);
+        let within = match look.among.backend() {
+            None => (Bound::Unbounded, Bound::Unbounded),
+            Some(one) => (Bound::Included(one), Bound::Included(one)),
+        };
+        for (_, backend) in self.backends.range_mut::<BackendName, _>(within) {
+            backend.verdicts.make(id, class, &backend.pools, filters);
         }
-        all
+        let backends = self.backends.range::<BackendName, _>(within);
+        backends
+            .map(|(name, backend)| {
+                let all = 0..backend.pools.len();
+                let pools = match look.among {
+                    Among::Pool(one) => backend.place_of(one).map_or(0..0, |at| at..at + 1),
+                    Among::All | Among::Backend(_) => all,
+                };
+                let unusable = backend.unusable(look);
+                Candidates {
+                    pools: &backend.pools[pools.clone()],
+                    verdicts: &backend.verdicts.of(id)[pools],
+                    unusable: unusable.or_else(|| self.unreachable(name, look.now)),
+                }
+            })
+            .collect()
     }
 
     fn unreachable(&self, backend: &BackendName, now: Instant) -> Option<String> {
@@ -215,10 +246,10 @@ impl Pools {
     }
 
     /// Every known pool, less the reservations since its report, for inspection.
-    pub fn views(&self, now: Instant, down_time: Duration, standing: Standing<'_>) -> Vec<PoolView> {
+    pub fn views(&self, look: &Look<'_>) -> Vec<PoolView> {
         let mut views = Vec::new();
         for backend in self.backends.values() {
-            let usable = backend.unusable(now, down_time, standing).is_none();
+            let usable = backend.unusable(look).is_none();
             let mut stats = backend.stats.clone();
             stats.pools = backend.pools.iter().map(PoolState::adjusted).collect();
             views.extend((0_u32..).zip(&backend.pools).map(|(index, pool)| PoolView {
@@ -233,26 +264,31 @@ impl Pools {
 }
 
 impl Backend {
-    fn unusable(&self, now: Instant, down_time: Duration, standing: Standing<'_>) -> Option<String> {
-        let age = now.duration_since(self.received_at);
-        if age > down_time {
+    fn place_of(&self, name: &PoolName) -> Option<usize> {
+        self.pools.iter().position(|pool| pool.name() == name)
+    }
+
+    fn unusable(&self, look: &Look<'_>) -> Option<String> {
+        let age = look.now.duration_since(self.received_at);
+        if age > look.down_time {
             return Some(format!("its last report is {} s old", age.as_secs()));
         }
         if !self.stats.up {
             let reason = self.stats.reason.as_deref().unwrap_or("no reason given");
             return Some(format!("its driver does not work: {reason}"));
         }
-        standing(&self.stats.backend)
+        (look.standing)(&self.stats.backend)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use tokio::time::Instant;
 
-    use super::{PLACE, Pools, Reservation};
+    use super::{Candidates, Class, Look, PLACE, Pools, Reservation};
     use crate::actors::scheduler::testing;
     use crate::model::service::{BackendStats, Capacity};
     use crate::model::{OperationId, Timestamp};
@@ -266,9 +302,14 @@ mod tests {
         (pools, stats)
     }
 
-    fn free(pools: &Pools) -> f64 {
-        let candidates = pools.candidates(Instant::now(), DOWN, &|_| None);
-        match candidates[0].pool.free() {
+    fn of_one(pools: &mut Pools, at: Instant) -> Candidates<'_> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        let mut candidates = pools.candidates(&Look::at(at, DOWN), &Class::of(&NONE), &[]);
+        candidates.remove(0)
+    }
+
+    fn free(pools: &mut Pools) -> f64 {
+        match of_one(pools, Instant::now()).pools[0].free() {
             Capacity::Gib(free) => free,
             other => panic!("{other:?}"),
         }
@@ -282,14 +323,14 @@ mod tests {
         let reservation = Reservation::Create(OperationId::new());
         pools.take(reservation, &pool, 30, now);
         pools.take(reservation, &pool, 30, now);
-        assert_eq!(free(&pools), 70.0, "it is idempotent");
+        assert_eq!(free(&mut pools), 70.0, "it is idempotent");
         assert!(pools.accept(stats.clone(), now, DOWN, &[]));
-        assert_eq!(free(&pools), 70.0);
+        assert_eq!(free(&mut pools), 70.0);
         assert_eq!(pools.reservations_on(&stats.backend), [(reservation, now)]);
         assert!(pools.accept(stats.clone(), now, DOWN, &[reservation]));
-        assert_eq!(free(&pools), 100.0);
+        assert_eq!(free(&mut pools), 100.0);
         pools.give_back(&reservation);
-        assert_eq!(free(&pools), 100.0);
+        assert_eq!(free(&mut pools), 100.0);
     }
 
     #[test]
@@ -304,9 +345,9 @@ mod tests {
         let later = now + DOWN;
         assert!(pools.hear_again(&stats, later));
         assert!(!pools.leaves_any_out(now));
-        assert_eq!(free(&pools), 70.0);
+        assert_eq!(free(&mut pools), 70.0);
         let late_look = later + Duration::from_secs(1);
-        assert!(pools.views(late_look, DOWN, &|_| None)[0].usable);
+        assert!(pools.views(&Look::at(late_look, DOWN))[0].usable);
         let mut down = stats.clone();
         down.up = false;
         assert!(!pools.hear_again(&down, later), "it has changed");
@@ -319,7 +360,7 @@ mod tests {
         let reservation = Reservation::Create(OperationId::new());
         pools.take(reservation, &stats.backend.pool("p"), 30, now);
         pools.give_back(&reservation);
-        assert_eq!(free(&pools), 100.0);
+        assert_eq!(free(&mut pools), 100.0);
     }
 
     #[test]
@@ -337,7 +378,7 @@ mod tests {
         let fits = "p".repeat(PLACE - "h@lvm#".len());
         let mut stats = testing::backend("h", "lvm", &["", &fits, &format!("{fits}p"), "p"]);
         assert!(pools.accept(stats.clone(), now, DOWN, &[]));
-        let views = pools.views(now, DOWN, &|_| None);
+        let views = pools.views(&Look::at(now, DOWN));
         let known: Vec<_> = views.iter().map(|view| view.name.pool.as_str()).collect();
         assert_eq!(known, [fits.as_str(), "p"]);
         for view in &views {
@@ -346,7 +387,7 @@ mod tests {
         stats.backend.host = "h".repeat(PLACE);
         stats.timestamp = Timestamp(stats.timestamp.0 + 1);
         pools.accept(stats, now, DOWN, &[]);
-        assert_eq!(pools.views(now, DOWN, &|_| None).len(), 2);
+        assert_eq!(pools.views(&Look::at(now, DOWN)).len(), 2);
     }
 
     #[test]
@@ -354,28 +395,39 @@ mod tests {
         let now = Instant::now();
         let (mut pools, stats) = with_backend(now);
         pools.leave_out(&stats.backend, now + DOWN / 2);
-        let usable = |pools: &Pools, at| pools.candidates(at, DOWN, &|_| None)[0].unusable.is_none();
-        assert!(!usable(&pools, now) && pools.leaves_any_out(now));
-        assert!(usable(&pools, now + DOWN / 2) && !pools.leaves_any_out(now + DOWN / 2));
+        let usable = |pools: &mut Pools, at| of_one(pools, at).unusable.is_none();
+        assert!(!usable(&mut pools, now) && pools.leaves_any_out(now));
+        assert!(usable(&mut pools, now + DOWN / 2) && !pools.leaves_any_out(now + DOWN / 2));
         pools.accept(stats, now, DOWN, &[]);
-        assert!(usable(&pools, now));
+        assert!(usable(&mut pools, now));
     }
 
     #[test]
     fn a_backend_that_is_silent_or_broken_or_out_of_service_says_why() {
         let now = Instant::now();
         let (mut pools, mut stats) = with_backend(now);
-        let why = |pools: &Pools, later| pools.candidates(now + later, DOWN, &|_| None)[0].unusable.clone();
-        assert_eq!(why(&pools, DOWN), None);
-        assert_eq!(why(&pools, DOWN * 2).unwrap(), "its last report is 120 s old");
-        let disabled = |_: &_| Some("its service is disabled".to_owned());
-        assert!(pools.candidates(now, DOWN, &disabled)[0].unusable.is_some());
-        assert!(!pools.views(now, DOWN, &disabled)[0].usable);
+        let why = |pools: &mut Pools, later| of_one(pools, now + later).unusable;
+        assert_eq!(why(&mut pools, DOWN), None);
+        assert_eq!(
+            &*why(&mut pools, DOWN * 2).unwrap(),
+            "its last report is 120 s old"
+        );
+        let disabled = Look {
+            standing: &|_| Some("its service is disabled".to_owned()),
+            ..Look::at(now, DOWN)
+        };
+        let none = BTreeMap::new();
+        assert!(
+            pools.candidates(&disabled, &Class::of(&none), &[])[0]
+                .unusable
+                .is_some()
+        );
+        assert!(!pools.views(&disabled)[0].usable);
         stats.up = false;
         stats.reason = Some("no such folder".into());
         stats.pools.clear();
         pools.accept(stats, now, DOWN, &[]);
-        let why = why(&pools, Duration::ZERO).unwrap();
-        assert_eq!(why, "its driver does not work: no such folder");
+        let why = why(&mut pools, Duration::ZERO).unwrap();
+        assert_eq!(&*why, "its driver does not work: no such folder");
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::filters::{Ask, UnknownName};
 use super::pick::{Chain, pick};
-use super::pools::{Pools, Reservation};
+use super::pools::{Look, Pools, Reservation};
 use super::weighers::Multipliers;
 use crate::actors::registry::Liveness;
 use crate::control::decisions::{Decision, Decisions};
@@ -135,10 +135,10 @@ impl SchedulerState {
     /// The current state of every known pool.
     pub fn pool_views(&self) -> Vec<PoolView> {
         let excluded = self.liveness.excluded(false);
-        self.pools()
-            .views(Instant::now(), self.liveness.down_time(), &|backend| {
-                excluded.get(backend).cloned()
-            })
+        self.pools().views(&Look {
+            standing: &|backend| excluded.get(backend).cloned(),
+            ..Look::at(Instant::now(), self.liveness.down_time())
+        })
     }
 
     pub(super) fn liveness(&self) -> &Liveness {
@@ -162,7 +162,7 @@ impl SchedulerState {
             excluded,
             ..Ask::of(request)
         };
-        self.decide(reservation, &ask, Reach::Connected, |_| true)
+        self.decide(reservation, &ask, Reach::Connected, &Among::All)
     }
 
     /// Chooses a pool for an existing volume. On a preferred pool it already has its capacity.
@@ -172,17 +172,14 @@ impl SchedulerState {
                 size: 0,
                 ..message.request.clone()
             };
-            let stays = self.decide(reservation, &Ask::of(&as_it_is), Reach::Any, |pool| {
-                pool == preferred
-            });
-            if stays.is_ok() || message.among == Among::Pool(preferred.clone()) {
+            let among = Among::Pool(preferred.clone());
+            let stays = self.decide(reservation, &Ask::of(&as_it_is), Reach::Any, &among);
+            if stays.is_ok() || message.among == among {
                 return stays;
             }
         }
         let ask = Ask::of(&message.request);
-        self.decide(reservation, &ask, Reach::Connected, |pool| {
-            message.among.has(pool)
-        })
+        self.decide(reservation, &ask, Reach::Connected, &message.among)
     }
 
     /// Reserves the growth of a volume on its pool, if that is suitable.
@@ -191,11 +188,10 @@ impl SchedulerState {
         reservation: Reservation,
         message: &ValidateExtend,
     ) -> Result<PoolName, NoPool> {
-        let ask = Ask {
-            online_extend: message.attached,
-            ..Ask::of(&message.request)
-        };
-        self.decide(reservation, &ask, Reach::Any, |pool| *pool == message.pool)
+        let mut ask = Ask::of(&message.request);
+        ask.class.online_extend = message.attached;
+        let among = Among::Pool(message.pool.clone());
+        self.decide(reservation, &ask, Reach::Any, &among)
     }
 
     fn decide(
@@ -203,16 +199,18 @@ impl SchedulerState {
         reservation: Reservation,
         ask: &Ask<'_>,
         reach: Reach,
-        among: impl Fn(&PoolName) -> bool,
+        among: &Among,
     ) -> Result<PoolName, NoPool> {
         let now = Instant::now();
         let excluded = self.liveness.excluded(reach == Reach::Connected);
         let mut pools = self.pools();
         pools.give_back(&reservation);
-        let mut candidates = pools.candidates(now, self.liveness.down_time(), &|backend| {
-            excluded.get(backend).cloned()
-        });
-        candidates.retain(|candidate| among(candidate.pool.name()));
+        let look = Look {
+            standing: &|backend| excluded.get(backend).cloned(),
+            among,
+            ..Look::at(now, self.liveness.down_time())
+        };
+        let candidates = pools.candidates(&look, &ask.class, self.chain.filters());
         let decision = pick(ask, &candidates, &self.chain);
         if let Some(chosen) = &decision.chosen {
             pools.take(reservation, chosen, ask.request.size, now);

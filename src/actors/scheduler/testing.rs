@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::filters::Ask;
+use super::filters::{self, Ask, Why};
+use super::pick::Candidates;
 use super::pool_state::PoolState;
-use super::pools::Pools;
+use super::pools::{Look, Pools};
 use crate::messages::scheduler::RequestSpec;
 use crate::model::service::{BackendStats, Capacity, OverSubscription, PoolStats};
 use crate::model::{BackendName, Timestamp, VolumeId};
@@ -53,8 +54,14 @@ pub(crate) fn state(stats: PoolStats) -> PoolState {
     let mut backend = backend("h", "lvm", &[]);
     backend.pools.push(stats);
     pools.accept(backend, now, Duration::from_secs(60), &[]);
-    let candidates = pools.candidates(now, Duration::from_secs(60), &|_| None);
-    candidates[0].pool.clone()
+    let request = request(0);
+    candidates(&mut pools, &request)[0].pools[0].clone()
+}
+
+/// The candidates for a request, none of whose filters reads only reports.
+pub(crate) fn candidates<'a>(pools: &'a mut Pools, request: &RequestSpec) -> Vec<Candidates<'a>> {
+    let look = Look::at(Instant::now(), Duration::from_secs(60));
+    pools.candidates(&look, &Ask::of(request).class, &[])
 }
 
 /// A request for so many GiB, anywhere.
@@ -71,10 +78,7 @@ pub(crate) fn request(size: u32) -> RequestSpec {
 }
 
 /// Whether this pool passes a filter.
-pub(crate) fn passes(
-    filter: fn(&PoolState, &Ask<'_>) -> Result<(), String>,
-    pool: &PoolState,
-    request: &RequestSpec,
-) -> bool {
-    filter(pool, &Ask::of(request)).is_ok()
+pub(crate) fn passes(filter: &str, pool: &PoolState, request: &RequestSpec) -> bool {
+    let filter = filters::chain(&[filter]).unwrap()[0];
+    filter.passes(pool, &Ask::of(request), &mut Why::unasked())
 }

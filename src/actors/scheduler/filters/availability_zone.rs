@@ -1,21 +1,21 @@
 //! `AvailabilityZoneFilter`: the backend is in the requested zone, and in one that the type allows.
 
-use super::Ask;
+use super::{Class, Why};
 use crate::actors::scheduler::pool_state::PoolState;
 
 /// A type's zones, separated by commas: they narrow the choice.
 const TYPE_ZONES: &str = "RESKEY:availability_zones";
 
 /// See the module.
-pub(super) fn passes(pool: &PoolState, ask: &Ask<'_>) -> Result<(), String> {
-    let zone: &str = pool.zone();
-    if let Some(asked) = &ask.request.availability_zone
+pub(super) fn passes(pool: &PoolState, class: &Class<'_>, why: &mut Why<'_>) -> bool {
+    let zone = pool.zone();
+    if let Some(asked) = class.availability_zone
         && asked != zone
     {
-        return Err(format!("it is in zone '{zone}', not '{asked}'"));
+        return why.no(format_args!("it is in zone '{zone}', not '{asked}'"));
     }
-    let Some(zones) = ask.request.extra_specs.get(TYPE_ZONES) else {
-        return Ok(());
+    let Some(zones) = class.extra_specs.get(TYPE_ZONES) else {
+        return true;
     };
     let mut zones = zones
         .split(',')
@@ -23,9 +23,9 @@ pub(super) fn passes(pool: &PoolState, ask: &Ask<'_>) -> Result<(), String> {
         .filter(|zone| !zone.is_empty())
         .peekable();
     if zones.peek().is_none() || zones.any(|allowed| allowed == zone) {
-        return Ok(());
+        return true;
     }
-    Err(format!("its zone '{zone}' is not among the type's zones"))
+    why.no(format_args!("its zone '{zone}' is not among the type's zones"))
 }
 
 #[cfg(test)]
@@ -38,7 +38,11 @@ mod tests {
         if let Some(zones) = type_zones {
             request.extra_specs.insert(super::TYPE_ZONES.into(), zones.into());
         }
-        testing::passes(super::passes, &testing::state(testing::pool("p")), &request)
+        testing::passes(
+            "AvailabilityZoneFilter",
+            &testing::state(testing::pool("p")),
+            &request,
+        )
     }
 
     #[test]

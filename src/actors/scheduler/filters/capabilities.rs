@@ -3,30 +3,30 @@
 //! Keys without a scope and those scoped `capabilities:` are requirements; all other scopes (`provisioning:`,
 //! `RESKEY:`, `volume_type:`) are skipped. `capabilities:a:b` refers to `b` within capability `a`.
 
-use super::Ask;
+use super::{Class, Why};
 use crate::actors::scheduler::pool_state::PoolState;
 use crate::model::capability::Capability;
 use crate::model::extra_specs_ops;
 
 /// See the module.
-pub(super) fn passes(pool: &PoolState, ask: &Ask<'_>) -> Result<(), String> {
-    if ask.online_extend && !pool.has_online_extend() {
-        return Err("it cannot grow a volume that is attached".to_owned());
+pub(super) fn passes(pool: &PoolState, class: &Class<'_>, why: &mut Why<'_>) -> bool {
+    if class.online_extend && !pool.has_online_extend() {
+        return why.no(format_args!("it cannot grow a volume that is attached"));
     }
-    for (key, requirement) in &ask.request.extra_specs {
+    for (key, requirement) in class.extra_specs {
         let path = match key.split_once(':') {
             None => key.as_str(),
             Some(("capabilities", path)) => path,
             Some(_) => continue,
         };
         let Some(capability) = find(pool, path) else {
-            return Err(format!("it has no capability '{path}'"));
+            return why.no(format_args!("it has no capability '{path}'"));
         };
         if !matches(capability, requirement) {
-            return Err(format!("capability '{path}' does not match '{requirement}'"));
+            return why.no(format_args!("capability '{path}' does not match '{requirement}'"));
         }
     }
-    Ok(())
+    true
 }
 
 fn find<'a>(pool: &'a PoolState, path: &str) -> Option<&'a Capability> {
@@ -54,6 +54,9 @@ fn matches(capability: &Capability, requirement: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{Class, Why};
     use crate::actors::scheduler::testing;
 
     fn passes(key: &str, requirement: &str) -> bool {
@@ -65,7 +68,7 @@ mod tests {
             .insert("raid".into(), r#"{"level": {"data": 6}}"#.into());
         let mut request = testing::request(1);
         request.extra_specs.insert(key.into(), requirement.into());
-        testing::passes(super::passes, &testing::state(stats), &request)
+        testing::passes("CapabilitiesFilter", &testing::state(stats), &request)
     }
 
     #[test]
@@ -119,12 +122,13 @@ mod tests {
     fn an_attached_volume_grows_only_where_that_is_supported() {
         let mut stats = testing::pool("p");
         stats.online_extend_support = false;
-        let (pool, request) = (testing::state(stats), testing::request(1));
-        let ask = |online_extend| super::Ask {
+        let (pool, none) = (testing::state(stats), BTreeMap::new());
+        let class = |online_extend| Class {
             online_extend,
-            ..super::Ask::of(&request)
+            ..Class::of(&none)
         };
-        assert!(super::passes(&pool, &ask(false)).is_ok());
-        assert!(super::passes(&pool, &ask(true)).is_err());
+        let passes = |online_extend| super::passes(&pool, &class(online_extend), &mut Why::unasked());
+        assert!(passes(false));
+        assert!(!passes(true));
     }
 }

@@ -1,44 +1,45 @@
 //! `CapacityFilter`: the pool has enough free capacity.
 
-use super::Ask;
-use crate::actors::scheduler::capacity::is_thick;
+use super::{Ask, Why};
 use crate::actors::scheduler::pool_state::PoolState;
 use crate::model::service::Capacity;
 
 /// See the module. A driver that does not know its free space passes: if it has too little, the volume is
 /// scheduled again elsewhere.
-pub(super) fn passes(pool: &PoolState, ask: &Ask<'_>) -> Result<(), String> {
+pub(super) fn passes(pool: &PoolState, ask: &Ask<'_>, why: &mut Why<'_>) -> bool {
     let requested = f64::from(ask.request.size);
-    if ask.request.size == 0 {
-        return Ok(());
+    let fits = |room| room >= requested;
+    if ask.request.size == 0 || (pool.has_sound_capacity() && pool.room(ask.thick).is_some_and(fits)) {
+        return true;
     }
     let Capacity::Gib(_) = pool.free() else {
-        return Ok(());
+        return true;
     };
     let Capacity::Gib(total) = pool.total() else {
         if pool.reserved_percentage() == 0 {
-            return Ok(());
+            return true;
         }
-        return Err("it reserves a percentage of an unknown capacity".to_owned());
+        return why.no(format_args!("it reserves a percentage of an unknown capacity"));
     };
     // NaN must fail, here and below: reports are external input.
     if total.is_nan() || total <= 0.0 {
-        return Err(format!("its total capacity is {total:.2} GiB"));
+        return why.no(format_args!("its total capacity is {total:.2} GiB"));
     }
-    let thick = is_thick(&ask.request.extra_specs);
-    if pool.is_thin() && !thick && (pool.ratio().is_nan() || pool.ratio() < 1.0) {
-        return Err(format!(
+    if pool.is_thin() && !ask.thick && (pool.ratio().is_nan() || pool.ratio() < 1.0) {
+        return why.no(format_args!(
             "its over-subscription ratio {:.2} is below 1",
             pool.ratio()
         ));
     }
     // Cinder compares the provisioned ratio as well; as the free capacity includes the ratio, that never
     // changes the result.
-    let room = pool.room(thick).unwrap_or(0.0);
-    if room >= requested {
-        return Ok(());
+    let room = pool.room(ask.thick).unwrap_or(0.0);
+    if fits(room) {
+        return true;
     }
-    Err(format!("{requested} GiB are requested, {room:.2} GiB are free"))
+    why.no(format_args!(
+        "{requested} GiB are requested, {room:.2} GiB are free"
+    ))
 }
 
 #[cfg(test)]
@@ -47,7 +48,7 @@ mod tests {
     use crate::model::service::{Capacity, OverSubscription, PoolStats};
 
     fn passes(stats: PoolStats, size: u32) -> bool {
-        testing::passes(super::passes, &testing::state(stats), &testing::request(size))
+        testing::passes("CapacityFilter", &testing::state(stats), &testing::request(size))
     }
 
     fn thick() -> PoolStats {

@@ -4,10 +4,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::{Candidate, Chain, Decision, pick};
-use crate::actors::scheduler::filters::{self, Ask};
+use super::{Candidates, Chain, Decision, pick};
+use crate::actors::scheduler::filters::{self, Ask, Why};
 use crate::actors::scheduler::pool_state::PoolState;
-use crate::actors::scheduler::pools::{Pools, Reservation};
+use crate::actors::scheduler::pools::{Look, Pools, Reservation};
 use crate::actors::scheduler::testing;
 use crate::actors::scheduler::weighers::Multipliers;
 use crate::messages::scheduler::RequestSpec;
@@ -22,13 +22,14 @@ fn chain(multiplier: f64) -> Chain {
     Chain::new(&FILTERS, &["CapacityWeigher"], multipliers).unwrap()
 }
 
-fn decide(pools: &Pools, request: &RequestSpec) -> Decision {
+fn decide(pools: &mut Pools, request: &RequestSpec) -> Decision {
     decide_by(pools, request, 1.0)
 }
 
-fn decide_by(pools: &Pools, request: &RequestSpec, multiplier: f64) -> Decision {
-    let candidates = pools.candidates(Instant::now(), DOWN, &|_| None);
-    pick(&Ask::of(request), &candidates, &chain(multiplier))
+fn decide_by(pools: &mut Pools, request: &RequestSpec, multiplier: f64) -> Decision {
+    let (ask, chain) = (Ask::of(request), chain(multiplier));
+    let candidates = pools.candidates(&Look::at(Instant::now(), DOWN), &ask.class, chain.filters());
+    pick(&ask, &candidates, &chain)
 }
 
 fn known(stats: impl IntoIterator<Item = BackendStats>) -> Pools {
@@ -49,10 +50,13 @@ fn sized(host: &str, gib: f64) -> BackendStats {
 
 #[test]
 fn the_pool_with_the_most_room_is_chosen_and_the_fullest_when_stacking() {
-    let pools = known([sized("a", 10.0), sized("b", 30.0), sized("c", 20.0)]);
+    let mut pools = known([sized("a", 10.0), sized("b", 30.0), sized("c", 20.0)]);
     let request = testing::request(5);
-    assert_eq!(decide(&pools, &request).chosen.unwrap().to_string(), "b@lvm#p");
-    let stacked = decide_by(&pools, &request, -1.0);
+    assert_eq!(
+        decide(&mut pools, &request).chosen.unwrap().to_string(),
+        "b@lvm#p"
+    );
+    let stacked = decide_by(&mut pools, &request, -1.0);
     assert_eq!(stacked.chosen.unwrap().to_string(), "a@lvm#p");
 }
 
@@ -60,10 +64,10 @@ fn the_pool_with_the_most_room_is_chosen_and_the_fullest_when_stacking() {
 fn a_refusal_says_which_filter_dropped_which_pool() {
     let mut down = sized("c", 99.0);
     down.up = false;
-    let pools = known([sized("a", 10.0), sized("b", 30.0), down]);
+    let mut pools = known([sized("a", 10.0), sized("b", 30.0), down]);
     let mut request = testing::request(20);
     request.tried.push("b@lvm#p".parse().unwrap());
-    let decision = decide(&pools, &request);
+    let decision = decide(&mut pools, &request);
     assert_eq!(decision.chosen, None);
     let dropped = |host: &str| {
         let mut pools = decision.pools.iter();
@@ -74,18 +78,21 @@ fn a_refusal_says_which_filter_dropped_which_pool() {
     assert_eq!(dropped("b"), "IgnoreAttemptedHostsFilter");
     assert_eq!(dropped("c"), "InService");
     insta::assert_snapshot!(decision.why_none(), @"InService 3→2, IgnoreAttemptedHostsFilter 2→1, AvailabilityZoneFilter 1→1, CapacityFilter 1→0, CapabilitiesFilter 0→0; a@lvm#p: 20 GiB are requested, 10.00 GiB are free (CapacityFilter); b@lvm#p: it failed in an earlier attempt (IgnoreAttemptedHostsFilter); c@lvm#p: its driver does not work: no reason given (InService)");
-    let without_pools = decide(&Pools::default(), &request).why_none();
+    let without_pools = decide(&mut Pools::default(), &request).why_none();
     assert_eq!(without_pools, "no backend has reported a pool yet");
 }
 
 #[test]
 fn a_clone_goes_where_its_source_is() {
-    let pools = known([sized("a", 10.0), sized("b", 30.0)]);
+    let mut pools = known([sized("a", 10.0), sized("b", 30.0)]);
     let mut request = testing::request(5);
     request.resource_backend = Some("a@lvm#another".parse().unwrap());
-    assert_eq!(decide(&pools, &request).chosen.unwrap().to_string(), "a@lvm#p");
+    assert_eq!(
+        decide(&mut pools, &request).chosen.unwrap().to_string(),
+        "a@lvm#p"
+    );
     request.resource_backend = Some("x@lvm#p".parse().unwrap());
-    assert_eq!(decide(&pools, &request).chosen, None);
+    assert_eq!(decide(&mut pools, &request).chosen, None);
 }
 
 #[test]
@@ -98,7 +105,7 @@ fn pools_that_do_not_know_their_room_are_filled_evenly() {
     let mut pools = known([unknown("a"), unknown("b")]);
     let mut hosts = Vec::new();
     for _ in 0..4 {
-        let chosen = decide(&pools, &testing::request(5)).chosen.unwrap();
+        let chosen = decide(&mut pools, &testing::request(5)).chosen.unwrap();
         let reservation = Reservation::Create(OperationId::new());
         pools.take(reservation, &chosen, 5, Instant::now());
         hosts.push(chosen.backend.host);
@@ -108,8 +115,8 @@ fn pools_that_do_not_know_their_room_are_filled_evenly() {
 
 #[test]
 fn very_many_pools_are_counted_but_not_all_named() {
-    let pools = known((0..100).map(|n| sized(&format!("h{n:02}"), f64::from(n))));
-    let decision = decide(&pools, &testing::request(1));
+    let mut pools = known((0..100).map(|n| sized(&format!("h{n:02}"), f64::from(n))));
+    let decision = decide(&mut pools, &testing::request(1));
     assert_eq!((decision.pools.len(), decision.unnamed), (64, 36));
     let chosen = decision.chosen.unwrap();
     assert_eq!(chosen.backend.host, "h99");
@@ -167,11 +174,9 @@ prop_compose! {
     }
 }
 
-fn state<'a>(candidates: &'a [Candidate<'a>], name: &PoolName) -> &'a PoolState {
-    let mut found = candidates
-        .iter()
-        .filter(|candidate| candidate.pool.name() == name);
-    found.next().unwrap().pool
+fn state<'a>(candidates: &[Candidates<'a>], name: &PoolName) -> &'a PoolState {
+    let mut all = candidates.iter().flat_map(|of_one| of_one.pools);
+    all.find(|pool| pool.name() == name).unwrap()
 }
 
 proptest! {
@@ -179,20 +184,21 @@ proptest! {
     fn a_chosen_pool_passes_all_filters_and_none_that_passes_weighs_more(
         backends in any_backends(), request in any_request()
     ) {
-        let pools = known(backends);
+        let mut pools = known(backends);
         let ask = Ask::of(&request);
-        let candidates = pools.candidates(Instant::now(), DOWN, &|_| None);
-        let decision = pick(&ask, &candidates, &chain(1.0));
-        let passing: Vec<&Candidate<'_>> = candidates.iter().filter(|candidate| {
-            candidate.unusable.is_none() && filters::KNOWN.iter().all(|filter| (filter.passes)(candidate.pool, &ask).is_ok())
+        let decision = decide(&mut pools, &request);
+        let candidates = testing::candidates(&mut pools, &request);
+        let usable = candidates.iter().filter(|of_one| of_one.unusable.is_none());
+        let passing: Vec<&PoolState> = usable.flat_map(|of_one| of_one.pools).filter(|pool| {
+            filters::KNOWN.iter().all(|filter| filter.passes(pool, &ask, &mut Why::unasked()))
         }).collect();
         prop_assert_eq!(decision.chosen.is_some(), !passing.is_empty());
         if let Some(chosen) = &decision.chosen {
             let chosen = state(&candidates, chosen);
-            prop_assert!(passing.iter().any(|candidate| candidate.pool.name() == chosen.name()));
+            prop_assert!(passing.iter().any(|pool| pool.name() == chosen.name()));
             let thick = request.extra_specs.contains_key("provisioning:type");
             let room = |pool: &PoolState| pool.room(thick).unwrap_or(-1.0);
-            prop_assert!(passing.iter().all(|candidate| room(candidate.pool) <= room(chosen)));
+            prop_assert!(passing.iter().all(|pool| room(pool) <= room(chosen)));
         }
     }
 
@@ -203,13 +209,13 @@ proptest! {
         let mut pools = known(backends);
         let mut rooms: BTreeMap<PoolName, f64> = BTreeMap::new();
         for request in &requests {
-            let Some(chosen) = decide(&pools, request).chosen else { continue };
+            let Some(chosen) = decide(&mut pools, request).chosen else { continue };
             let thick = request.extra_specs.contains_key("provisioning:type");
-            let candidates = pools.candidates(Instant::now(), DOWN, &|_| None);
+            let candidates = testing::candidates(&mut pools, request);
             let room = state(&candidates, &chosen).room(thick);
             pools.take(Reservation::Create(OperationId::new()), &chosen, request.size, Instant::now());
             if let Some(room) = room {
-                let candidates = pools.candidates(Instant::now(), DOWN, &|_| None);
+                let candidates = testing::candidates(&mut pools, request);
                 let left = state(&candidates, &chosen).room(thick).unwrap();
                 prop_assert!(left >= 0.0, "{chosen} has {left} left");
                 prop_assert!((room - left - f64::from(request.size)).abs() < 0.02);
@@ -220,8 +226,8 @@ proptest! {
 
     #[test]
     fn a_pool_is_never_asked_twice_for_one_volume(backends in any_backends(), mut request in any_request()) {
-        let pools = known(backends);
-        while let Some(chosen) = decide(&pools, &request).chosen {
+        let mut pools = known(backends);
+        while let Some(chosen) = decide(&mut pools, &request).chosen {
             prop_assert!(!request.tried.contains(&chosen));
             request.tried.push(chosen);
         }

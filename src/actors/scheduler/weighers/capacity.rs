@@ -1,7 +1,6 @@
 //! `CapacityWeigher`: prefers more free capacity (or, with a negative multiplier, less).
 
 use super::Ask;
-use crate::actors::scheduler::capacity::is_thick;
 use crate::actors::scheduler::pool_state::PoolState;
 
 /// When stacking, a pool of unknown capacity gets the largest known value plus so many times the range of all values.
@@ -11,14 +10,15 @@ const OFFSET_LEAST: f64 = 10_000.0;
 
 /// Virtual free space. Pools that do not know theirs are last: −1 when spreading, far above all others when stacking.
 pub(super) fn values(pools: &[&PoolState], ask: &Ask<'_>, multiplier: f64) -> Vec<f64> {
-    let thick = is_thick(&ask.request.extra_specs);
-    let rooms: Vec<Option<f64>> = pools.iter().map(|pool| pool.room(thick)).collect();
-    let unknown = if multiplier > 0.0 { -1.0 } else { beyond(&rooms) };
-    rooms.into_iter().map(|room| room.unwrap_or(unknown)).collect()
+    let rooms = || pools.iter().map(|pool| pool.room(ask.thick));
+    let unknown = match multiplier > 0.0 {
+        true => -1.0,
+        false => beyond(|| rooms().flatten()),
+    };
+    rooms().map(|room| room.unwrap_or(unknown)).collect()
 }
 
-fn beyond(rooms: &[Option<f64>]) -> f64 {
-    let known = || rooms.iter().flatten().copied();
+fn beyond<I: Iterator<Item = f64>>(known: impl Fn() -> I) -> f64 {
     let (min, max) = (
         known().fold(f64::INFINITY, f64::min),
         known().fold(f64::NEG_INFINITY, f64::max),

@@ -62,21 +62,21 @@ fn by_name(name: &str, multipliers: Multipliers) -> Result<Weigher, UnknownName>
 }
 
 /// Brings values into 0..=1; all equal becomes all 0. NaN counts as the smallest.
-pub fn normalise(values: &[f64]) -> Vec<f64> {
+pub fn normalise(mut values: Vec<f64>) -> Vec<f64> {
     let finite = || values.iter().copied().filter(|value| value.is_finite());
     let (min, max) = (
         finite().fold(f64::INFINITY, f64::min),
         finite().fold(f64::NEG_INFINITY, f64::max),
     );
     let span = max - min;
-    let place = |value: &f64| {
-        if span > 0.0 && value.is_finite() {
-            (value - min) / span
+    for value in &mut values {
+        *value = if span > 0.0 && value.is_finite() {
+            (*value - min) / span
         } else {
             0.0
-        }
-    };
-    values.iter().map(place).collect()
+        };
+    }
+    values
 }
 
 #[cfg(test)]
@@ -87,10 +87,10 @@ mod tests {
 
     #[test]
     fn the_smallest_becomes_nought_and_the_largest_one() {
-        assert_eq!(normalise(&[1.0, 3.0, 2.0]), [0.0, 1.0, 0.5]);
-        assert_eq!(normalise(&[7.0, 7.0]), [0.0, 0.0]);
-        assert_eq!(normalise(&[f64::NAN, 1.0, 2.0]), [0.0, 0.0, 1.0]);
-        assert!(normalise(&[]).is_empty());
+        assert_eq!(normalise(vec![1.0, 3.0, 2.0]), [0.0, 1.0, 0.5]);
+        assert_eq!(normalise(vec![7.0, 7.0]), [0.0, 0.0]);
+        assert_eq!(normalise(vec![f64::NAN, 1.0, 2.0]), [0.0, 0.0, 1.0]);
+        assert!(normalise(Vec::new()).is_empty());
     }
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
     proptest! {
         #[test]
         fn order_is_kept(values in prop::collection::vec(-1e6_f64..1e6, 0..20)) {
-            let normal = normalise(&values);
+            let normal = normalise(values.clone());
             for (a, x) in values.iter().zip(&normal) {
                 prop_assert!((0.0..=1.0).contains(x));
                 for (b, y) in values.iter().zip(&normal) {
