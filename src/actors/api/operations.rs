@@ -3,7 +3,8 @@
 //! ```text
 //!   start ── load all ──> process each ──┬── its deadline passed ──>
 //!                             ↑          ├── send its command ──┬── accepted: wait for `patience`, doubling
-//!                             │          │                      └── refused by the endpoint: retry in 1 s, 2 s, … 30 s
+//!                             │          │                      ├── refused, the mailbox is full: retry in 1 s
+//!                             │          │                      └── refused, it is unreachable: retry in 1 s, 2 s, … 30 s
 //!                             └──────────┴── (its report was received: done)
 //! ```
 //!
@@ -176,9 +177,14 @@ impl ApiActor {
             return;
         };
         let pause = match refused {
-            CallError::Unreachable(_) | CallError::Overloaded(_) => {
+            CallError::Unreachable(_) => {
                 debug!(operation = %operation.id, %refused, "a command was refused by the endpoint");
                 self.pause(tries)
+            }
+            // The endpoint works, and has room again soon: longer pauses would leave it idle while thousands wait.
+            CallError::Overloaded(_) => {
+                debug!(operation = %operation.id, %refused, "a command was refused by the endpoint");
+                self.pause(0)
             }
             _ => {
                 error!(operation = %operation.id, %refused, "a command cannot be sent");

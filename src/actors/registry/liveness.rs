@@ -84,6 +84,16 @@ fn excluded_by(service: &Service) -> Option<String> {
     service.frozen.then(|| "its service is frozen".to_owned())
 }
 
+fn note(service: &Service, excluded: &mut BTreeMap<BackendName, String>) {
+    let Some(backend) = backend_of(&service.host, &service.binary) else {
+        return;
+    };
+    match excluded_by(service) {
+        Some(why) => excluded.insert(backend, why),
+        None => excluded.remove(&backend),
+    };
+}
+
 fn backend_of(host: &str, binary: &str) -> Option<BackendName> {
     (binary == VOLUME_BINARY).then(|| host.parse().ok())?
 }
@@ -93,6 +103,8 @@ fn backend_of(host: &str, binary: &str) -> Option<BackendName> {
 pub struct Liveness {
     down_time: Duration,
     services: RwLock<BTreeMap<Key, Known>>,
+    /// The backends of those of them that an operator has excluded, and why: read by each decision, and few. Changed under the lock of `services`.
+    excluded: RwLock<BTreeMap<BackendName, String>>,
     /// Services whose nodes were connected and are not any more.
     left: RwLock<BTreeMap<Key, Left>>,
     loaded: watch::Sender<bool>,
@@ -104,6 +116,7 @@ impl Liveness {
         Self {
             down_time,
             services: RwLock::default(),
+            excluded: RwLock::default(),
             left: RwLock::default(),
             loaded: watch::Sender::new(false),
         }
@@ -128,26 +141,19 @@ impl Liveness {
     /// Why an operator has excluded this backend from new work; `None` if it is not excluded. An unknown service is not
     /// excluded: its first report may be received before its first heartbeat.
     pub fn forbids(&self, backend: &BackendName) -> Option<String> {
-        let services = self.services.read();
-        excluded_by(&services.get(&key(VOLUME_BINARY, &backend.to_string()))?.service)
+        self.excluded.read().get(backend).cloned()
     }
 
     /// The backends that get no new work, and why: those whose services an operator has excluded, and with `connected_only` those whose nodes
     /// are not connected. Mostly there are none, so this is asked once for a decision among thousands.
     pub fn excluded(&self, connected_only: bool) -> BTreeMap<BackendName, String> {
-        let mut excluded = BTreeMap::new();
+        let mut excluded = self.excluded.read().clone();
         if connected_only {
             for ((host, binary), left) in &*self.left.read() {
                 if let Some(backend) = backend_of(host, binary) {
-                    excluded.insert(backend, left.reason().to_owned());
+                    let reason = || left.reason().to_owned();
+                    excluded.entry(backend).or_insert_with(reason);
                 }
-            }
-        }
-        for ((host, binary), known) in &*self.services.read() {
-            if let Some(why) = excluded_by(&known.service)
-                && let Some(backend) = backend_of(host, binary)
-            {
-                excluded.insert(backend, why);
             }
         }
         excluded
@@ -248,7 +254,9 @@ impl Liveness {
     pub(super) fn load(&self, read: impl IntoIterator<Item = Service>) {
         let mut services = self.services.write();
         let mut before = std::mem::take(&mut *services);
+        let mut excluded = BTreeMap::new();
         for service in read {
+            note(&service, &mut excluded);
             let key = key(&service.binary, &service.host);
             let known = before.remove(&key);
             services.insert(
@@ -260,6 +268,7 @@ impl Liveness {
                 },
             );
         }
+        *self.excluded.write() = excluded;
         self.left.write().retain(|key, _| !before.contains_key(key));
         drop(services);
         self.loaded.send_replace(true);
@@ -268,6 +277,7 @@ impl Liveness {
     /// Adds or updates a service after a change in the catalog.
     pub(in crate::actors) fn put(&self, service: Service) {
         let mut services = self.services.write();
+        note(&service, &mut self.excluded.write());
         match services.entry(key(&service.binary, &service.host)) {
             Entry::Occupied(mut known) => known.get_mut().service = service,
             Entry::Vacant(place) => {
