@@ -1,12 +1,18 @@
 //! A node that takes nothing in delays what is meant for it, and nothing else.
 
-use std::collections::VecDeque;
-use std::time::Duration;
+use std::collections::{BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use pumice::actors::api::Options;
-use pumice::model::VolumeId;
-use pumice::transport::{Router, TransportOptions};
-use pumice::verbs::volume::CreateVolumeCommand;
+use pumice::messages::scheduler::SchedulerTopic;
+use pumice::model::{Context, Error, OperationId, VolumeId};
+use pumice::transport::serve::EndpointBuilder;
+use pumice::transport::{Actor, Router, Serve, TransportOptions};
+use pumice::verbs::volume::{CreateVolumeCommand, ScheduleVolume};
+use tokio::sync::Semaphore;
 
 use crate::support::{Reaction, World, create, pool, quick};
 use crate::transport_support::net::{Wire, connected, listen};
@@ -64,4 +70,58 @@ async fn a_node_that_takes_nothing_in_delays_only_its_own_operations() {
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let sent = commands_for(&world, near.id) - before;
     assert!(sent >= 5, "sent {sent} times in 1.5 s, where every 65 ms is due");
+}
+
+/// A scheduler with a mailbox for one command, which it takes out when it may.
+#[derive(Clone)]
+struct Full {
+    may_go_on: Arc<Semaphore>,
+    received: Arc<Mutex<BTreeSet<OperationId>>>,
+}
+
+impl Actor for Full {
+    type Topic = SchedulerTopic;
+}
+
+impl Serve<ScheduleVolume> for Full {
+    async fn serve(self: Rc<Self>, _context: Context, message: ScheduleVolume) -> Result<(), Error> {
+        drop(self.may_go_on.acquire().await);
+        self.received.lock().insert(message.operation);
+        Ok(())
+    }
+}
+
+#[actix::test]
+async fn what_waits_for_a_full_mailbox_is_sent_soon_after_it_has_room() {
+    const COUNT: usize = 8;
+    let retry = Duration::from_millis(5);
+    let world = World::with(Options {
+        retry_initial: retry,
+        retry_max: Duration::from_secs(60),
+        patience: Duration::from_secs(60),
+        ..quick()
+    })
+    .await;
+    let full = Full {
+        may_go_on: Arc::new(Semaphore::new(0)),
+        received: Arc::default(),
+    };
+    let scheduler = full.clone();
+    let endpoint = EndpointBuilder::new(None, 1, move || Rc::new(scheduler.clone()));
+    world.router.register(endpoint.serves::<ScheduleVolume>().start());
+    for _ in 0..COUNT {
+        world.call(create(1)).await.unwrap();
+    }
+    // With pauses that double, the next of most would be more than half a second away.
+    tokio::time::sleep(retry * 220).await;
+    assert!(full.received.lock().is_empty());
+    full.may_go_on.add_permits(1);
+    let begun = Instant::now();
+    world
+        .wait("all commands", async || {
+            (full.received.lock().len() == COUNT).then_some(())
+        })
+        .await;
+    let taken = begun.elapsed();
+    assert!(taken < Duration::from_millis(400), "{taken:?}");
 }
