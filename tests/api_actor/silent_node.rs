@@ -112,8 +112,8 @@ async fn what_waits_for_a_full_mailbox_is_sent_soon_after_it_has_room() {
     for _ in 0..COUNT {
         world.call(create(1)).await.unwrap();
     }
-    // With pauses that double, the next of most would be more than half a second away.
-    tokio::time::sleep(retry * 220).await;
+    // With pauses that double, the next of most would be a second away.
+    tokio::time::sleep(retry * 500).await;
     assert!(full.received.lock().is_empty());
     full.may_go_on.add_permits(1);
     let begun = Instant::now();
