@@ -26,7 +26,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use pumice::model::NodeRole;
 use pumice::store::Store;
+use support::authority::Authority;
+use support::control_nodes::ControlNodes;
 use support::http::{Client, closed_loop, request};
 use support::server::Server;
 use support::{bare, calls, copies, decisions, etcd, fleet, lists};
@@ -113,6 +116,11 @@ async fn run() -> Result<()> {
     }
     if is_wanted("etcd") {
         on_etcd(&mut report).await?;
+    }
+    if is_wanted("cluster") {
+        for count in [1, 3] {
+            control_nodes(&mut report, count).await?;
+        }
     }
     // Minutes: when it is asked for by its name.
     if parts.iter().any(|wanted| wanted == "fleet") {
@@ -392,17 +400,14 @@ async fn fleet(report: &mut Report) -> Result<()> {
     drop(alone);
 
     let folder = tempfile::tempdir()?;
-    let authority = fleet::Authority::new(folder.path())?;
+    let authority = Authority::new()?;
+    authority.write(folder.path(), "control/control", &[NodeRole::Control], &[])?;
     let listen = support::server::free_address()?;
-    let file = |name: &str| folder.path().join(name);
     let config = format!(
-        "[node]\nhost = \"control\"\nroles = [\"control\"]\n[log]\nfilter = \"warn\"\n[quota]\nvolumes = -1\ngigabytes = -1\n\
-         [transport]\nlisten = \"{listen}\"\ncertificate = {:?}\nkey = {:?}\nca = {:?}\n",
-        file("node.pem"),
-        file("node.key"),
-        file("ca.pem"),
+        "[node]\nhost = \"control\"\nroles = [\"control\"]\n[log]\nfilter = \"warn\"\n[quota]\nvolumes = -1\ngigabytes = -1\n{}",
+        Authority::section(folder.path(), &listen.to_string(), &[])
     );
-    std::fs::write(file("bench.toml"), config)?;
+    std::fs::write(folder.path().join("bench.toml"), config)?;
     let server = Server::start(folder.path()).await?;
     let nodes = fleet::Fleet::start(&authority, NODES, POOLS, listen)?;
     let joined = fleet::all_are_up(&server, NODES).await?;
@@ -443,6 +448,39 @@ async fn fleet(report: &mut Report) -> Result<()> {
         Target::AtLeast(NODES as f64),
     );
     drop(nodes);
+    Ok(())
+}
+
+/// Creates through some control nodes on an etcd of one member, for one project and for many.
+async fn control_nodes(report: &mut Report, count: usize) -> Result<()> {
+    const PROJECTS: usize = 16;
+    const VOLUMES: usize = 6_000;
+    let etcd = cluster::Cluster::start(1);
+    let limit = etcd::conditional_puts(&etcd, 6_400).await?;
+    let bound = ("etcd, conditional puts of 32 clients", limit);
+    let folder = tempfile::tempdir()?;
+    let nodes = ControlNodes::start(count, folder.path(), &etcd.endpoints()).await?;
+    let tenants = nodes.tenants(PROJECTS).await?;
+    nodes.create(&tenants, 500).await?;
+    let many = nodes.create(&tenants, VOLUMES).await?;
+    let hot = nodes.create(&tenants[..1], VOLUMES).await?;
+    for (load, of, target) in [
+        (&many, PROJECTS, Target::AtLeast((0.3 * limit).round())),
+        (&hot, 1, Target::AtLeast((0.5 * many.per_second).round())),
+    ] {
+        report.line(
+            &format!("creates by {count} control node(s), {of} project(s)"),
+            load.per_second,
+            "/s",
+            bound,
+            target,
+        );
+        println!(
+            "    p50 {:.1} ms, p99 {:.1} ms",
+            load.p50.as_secs_f64() * 1e3,
+            load.p99.as_secs_f64() * 1e3
+        );
+    }
     Ok(())
 }
 

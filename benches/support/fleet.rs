@@ -2,68 +2,24 @@
 //! and drivers that keep their volumes in memory.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use pumice::actors::volume_manager;
-use pumice::authority::signing::{NodeKey, Signer};
 use pumice::backend::{BackendState, Options};
 use pumice::drivers::VolumeDriver;
 use pumice::drivers::fake::{FakeDriver, FakeOptions};
-use pumice::model::{BackendName, NodeIdentity, NodeRole, Timestamp};
-use pumice::transport::{Credentials, JoinedPeer, Router, Tls, TransportOptions};
+use pumice::model::BackendName;
+use pumice::transport::{JoinedPeer, Router, TransportOptions};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::authority::Authority;
 use super::http::{Client, request};
 use super::server::Server;
 
-const VALID: Duration = Duration::from_secs(24 * 3600);
-
 /// How long all nodes may take to join.
 const JOINED: Duration = Duration::from_secs(300);
-
-/// The authority of the fleet, with the files of the control node in a folder.
-pub struct Authority(Signer);
-
-impl Authority {
-    pub fn new(folder: &Path) -> Result<Self> {
-        let signer = Signer::new("fleet", Timestamp::now(), VALID)?;
-        let authority = Self(signer);
-        let (certificate, key) = authority.issue("control/control", NodeRole::Control, None)?;
-        std::fs::write(folder.join("node.pem"), certificate)?;
-        std::fs::write(folder.join("node.key"), key)?;
-        std::fs::write(folder.join("ca.pem"), authority.0.certificate_pem())?;
-        Ok(authority)
-    }
-
-    fn issue(&self, node: &str, role: NodeRole, backend: Option<BackendName>) -> Result<(String, String)> {
-        let identity = NodeIdentity {
-            cluster: "fleet".to_owned(),
-            node: node.to_owned(),
-            roles: [role].into(),
-            backends: backend.into_iter().collect(),
-        };
-        let key = NodeKey::generate()?;
-        let signed = self.0.sign(&identity, &key.public(), Timestamp::now(), VALID)?;
-        Ok((signed.pem, key.pem()))
-    }
-
-    fn tls(&self, node: &str, backend: &BackendName) -> Result<Tls> {
-        let (certificate, key) = self.issue(node, NodeRole::Volume, Some(backend.clone()))?;
-        let pem = |text: &str| CertificateDer::from_pem_slice(text.as_bytes());
-        let credentials = Credentials::new(
-            vec![pem(self.0.certificate_pem())?],
-            vec![pem(&certificate)?],
-            PrivateKeyDer::from_pem_slice(key.as_bytes())?,
-            None,
-        );
-        Ok(Tls::new(credentials.map_err(anyhow::Error::msg)?))
-    }
-}
 
 /// The nodes; they end with this process.
 pub struct Fleet {
@@ -118,10 +74,15 @@ impl Fleet {
 
 /// How many volume services a control node shows as up.
 pub async fn up(server: &Server) -> Result<usize> {
-    let path = format!("/v3/{}/os-services?binary=cinder-volume", server.project);
-    let answer = Client::connect(server.address)
+    up_at(server.address, server).await
+}
+
+/// The same for the control node at this address, with the token of another.
+pub async fn up_at(address: SocketAddr, with: &Server) -> Result<usize> {
+    let path = format!("/v3/{}/os-services?binary=cinder-volume", with.project);
+    let answer = Client::connect(address)
         .await?
-        .send(&request("GET", &path, &server.token, ""))
+        .send(&request("GET", &path, &with.token, ""))
         .await?;
     let shown: serde_json::Value = serde_json::from_slice(&answer.body)?;
     let services = shown["services"].as_array().context("no services")?;

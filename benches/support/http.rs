@@ -98,13 +98,24 @@ pub async fn closed_loop(
     expect: u16,
     request: impl Fn(usize) -> Vec<u8>,
 ) -> Result<Load> {
+    closed_loop_at(&[to], clients, count, expect, request).await
+}
+
+/// The same with clients that are spread over some servers.
+pub async fn closed_loop_at(
+    servers: &[SocketAddr],
+    clients: usize,
+    count: usize,
+    expect: u16,
+    request: impl Fn(usize) -> Vec<u8>,
+) -> Result<Load> {
     let requests: Vec<Vec<u8>> = (0..count).map(&request).collect();
     let requests = std::rc::Rc::new(requests);
     let next = std::rc::Rc::new(std::cell::Cell::new(0));
     let started = Instant::now();
     let mut workers = Vec::new();
-    for _ in 0..clients {
-        let (requests, next) = (requests.clone(), next.clone());
+    for client in 0..clients {
+        let (requests, next, to) = (requests.clone(), next.clone(), servers[client % servers.len()]);
         workers.push(tokio::task::spawn_local(async move {
             let mut client = Client::connect(to).await?;
             let mut times = Vec::new();

@@ -1,7 +1,9 @@
 //! What the benchmarks share.
 
+pub mod authority;
 pub mod bare;
 pub mod calls;
+pub mod control_nodes;
 pub mod copies;
 pub mod decisions;
 pub mod etcd;

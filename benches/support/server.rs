@@ -15,6 +15,10 @@ pub struct Server {
     pub address: SocketAddr,
     pub token: String,
     pub project: String,
+    /// The id of the administrator, and of one of its roles.
+    pub user: String,
+    pub role: String,
+    password: String,
     /// From the start of the process to the first 200 of `/healthcheck`.
     pub ready_in: Duration,
 }
@@ -25,6 +29,13 @@ pub fn free_address() -> Result<SocketAddr> {
 
 impl Server {
     pub async fn start(data: &Path) -> Result<Self> {
+        let mut server = Self::start_without_login(data).await?;
+        server.log_in(data).await?;
+        Ok(server)
+    }
+
+    /// A control node that did not make the users.
+    pub async fn start_without_login(data: &Path) -> Result<Self> {
         let address = free_address()?;
         let log = std::fs::File::create(data.join("bench.log"))?;
         let begun = Instant::now();
@@ -57,15 +68,16 @@ impl Server {
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         };
-        let mut server = Self {
+        Ok(Self {
             child,
             address,
             token: String::new(),
             project: String::new(),
+            user: String::new(),
+            role: String::new(),
+            password: String::new(),
             ready_in,
-        };
-        server.log_in(data).await?;
-        Ok(server)
+        })
     }
 
     async fn log_in(&mut self, data: &Path) -> Result<()> {
@@ -76,10 +88,26 @@ impl Server {
             .context("no password in clouds.yaml")?
             .trim()
             .trim_matches(['"', '\'']);
+        self.password = password.to_owned();
+        let (token, body) = self.authenticate("admin").await?;
+        self.token = token;
+        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned).context("not in the token");
+        self.project = text(&body["token"]["project"]["id"])?;
+        self.user = text(&body["token"]["user"]["id"])?;
+        self.role = text(&body["token"]["roles"][0]["id"])?;
+        Ok(())
+    }
+
+    /// A token of the administrator for another project.
+    pub async fn token_for(&self, project: &str) -> Result<String> {
+        Ok(self.authenticate(project).await?.0)
+    }
+
+    async fn authenticate(&self, project: &str) -> Result<(String, serde_json::Value)> {
         let body = serde_json::json!({"auth": {
             "identity": {"methods": ["password"], "password": {"user": {
-                "name": "admin", "domain": {"id": "default"}, "password": password}}},
-            "scope": {"project": {"name": "admin", "domain": {"id": "default"}}}}});
+                "name": "admin", "domain": {"id": "default"}, "password": self.password}}},
+            "scope": {"project": {"name": project, "domain": {"id": "default"}}}}});
         let mut client = Client::connect(self.address).await?;
         let answer = client
             .send(&request(
@@ -96,7 +124,7 @@ impl Server {
                 String::from_utf8_lossy(&answer.body)
             );
         }
-        self.token = answer
+        let token = answer
             .head
             .lines()
             .find_map(|line| {
@@ -105,12 +133,7 @@ impl Server {
                     .then(|| value.trim().to_owned())
             })
             .context("no token in the answer")?;
-        let token: serde_json::Value = serde_json::from_slice(&answer.body)?;
-        self.project = token["token"]["project"]["id"]
-            .as_str()
-            .context("no project in the token")?
-            .to_owned();
-        Ok(())
+        Ok((token, serde_json::from_slice(&answer.body)?))
     }
 
     /// Resident memory in MB at rest: when it has not fallen for three seconds, or after fifteen.
@@ -155,9 +178,14 @@ impl Server {
 
     /// Waits until no volume is `creating` any more.
     pub async fn drain(&self) -> Result<Duration> {
+        self.drain_project(&self.project, &self.token).await
+    }
+
+    /// The same for another project.
+    pub async fn drain_project(&self, project: &str, token: &str) -> Result<Duration> {
         let begun = Instant::now();
-        let path = format!("/v3/{}/volumes?status=creating&limit=1", self.project);
-        let ask = request("GET", &path, &self.token, "");
+        let path = format!("/v3/{project}/volumes?status=creating&limit=1");
+        let ask = request("GET", &path, token, "");
         let mut client = Client::connect(self.address).await?;
         loop {
             let answer = client.send(&ask).await?;
