@@ -23,7 +23,8 @@ section! {
         /// After how long a command that was accepted, but not reported on, is sent again. Much longer than the work
         /// usually takes: repetition is for lost messages, and does no harm.
         resend_after: Duration = Duration::from_secs(10),
-        /// The first pause before a command that could not be delivered is sent again; doubled each time.
+        /// The first pause before a command that could not be delivered is sent again; doubled each time, unless it was refused because the
+        /// mailbox is full.
         retry_initial: Duration = Duration::from_secs(1),
         /// The longest such pause.
         retry_max: Duration = Duration::from_secs(30),
