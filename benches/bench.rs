@@ -491,15 +491,14 @@ fn decisions(report: &mut Report) -> Result<()> {
     for backends in [100, 1_000] {
         let pools = backends * 10;
         let bound = decisions::search_of_an_array(pools, TIMES);
-        let requests: [(&str, Option<&str>, &[(&str, &str)]); 3] = [
-            ("any volume", None, &[]),
-            ("in a zone", Some("odd"), &[]),
-            ("with a type", None, &[("volume_backend_name", "fake")]),
-        ];
-        for (what, zone, extra_specs) in requests {
-            let taken = decisions::choose((backends, 10), TIMES, zone, extra_specs)?;
+        for what in [
+            decisions::Asked::Any,
+            decisions::Asked::Zone,
+            decisions::Asked::Type,
+        ] {
+            let taken = decisions::choose((backends, 10), TIMES, what)?;
             report.line(
-                &format!("choice among {pools} pools, {what}, p99"),
+                &format!("choice among {pools} pools, {}, p99", what.name()),
                 micros(taken.p99),
                 "us",
                 ("array of free space, p99", micros(bound.p99)),

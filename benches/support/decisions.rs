@@ -16,6 +16,40 @@ use pumice::model::{BackendName, OperationId, Timestamp, VolumeId};
 const DOWN: Duration = Duration::from_secs(3600);
 const GIB: f64 = 1_000_000.0;
 
+/// What the volumes of a run ask for.
+#[derive(Clone, Copy)]
+pub enum Asked {
+    /// Room.
+    Any,
+    /// And a zone, in which half of the pools are.
+    Zone,
+    /// And a type with an extra spec.
+    Type,
+}
+
+impl Asked {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any volume",
+            Self::Zone => "in a zone",
+            Self::Type => "with a type",
+        }
+    }
+
+    fn request(self) -> RequestSpec {
+        let name = || ("volume_backend_name".to_owned(), "fake".to_owned());
+        RequestSpec {
+            volume_id: VolumeId::new(),
+            size: 10,
+            availability_zone: matches!(self, Self::Zone).then(|| "odd".to_owned()),
+            extra_specs: matches!(self, Self::Type).then(name).into_iter().collect(),
+            resource_backend: None,
+            hints: None,
+            tried: Vec::new(),
+        }
+    }
+}
+
 /// How long decisions took.
 pub struct Taken {
     /// The median.
@@ -75,27 +109,11 @@ fn reports(backends: usize, pools: usize) -> Pools {
 }
 
 /// Chooses a pool so many times, each time with what the earlier choices left.
-pub fn choose(
-    (backends, pools): (usize, usize),
-    times: usize,
-    zone: Option<&str>,
-    extra_specs: &[(&str, &str)],
-) -> Result<Taken> {
+pub fn choose((backends, pools): (usize, usize), times: usize, asked: Asked) -> Result<Taken> {
     let filters = ["AvailabilityZoneFilter", "CapacityFilter", "CapabilitiesFilter"];
     let chain = Chain::new(&filters, &["CapacityWeigher"], Multipliers::default())?;
     let mut known = reports(backends, pools);
-    let request = RequestSpec {
-        volume_id: VolumeId::new(),
-        size: 10,
-        availability_zone: zone.map(str::to_owned),
-        extra_specs: extra_specs
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect(),
-        resource_backend: None,
-        hints: None,
-        tried: Vec::new(),
-    };
+    let request = asked.request();
     let mut taken = Vec::with_capacity(times);
     for _ in 0..times {
         let (begun, now) = (Instant::now(), tokio::time::Instant::now());
