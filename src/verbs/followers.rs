@@ -12,8 +12,8 @@
 
 use super::notifications::notify_deleted_stored;
 use super::record_changes::add_snapshot_changes;
+use super::release::{release_attachments, release_snapshots};
 use super::request::Superseded;
-use super::supersede::{release_attachments, release_snapshots};
 use super::transition::{RecordChange, Transition};
 use crate::control::{Control, Interrupt};
 use crate::model::bounds::RECORDS_IN_A_COMMIT;

@@ -34,6 +34,7 @@ mod prelude;
 pub mod qos_specs;
 pub mod quota;
 pub mod record_changes;
+pub mod release;
 pub mod request;
 pub mod snapshot;
 pub mod supersede;

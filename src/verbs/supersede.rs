@@ -1,12 +1,12 @@
 //! Ends open operations that a stronger request supersedes: a forced delete, an administrator's reset.
 //!
-//! The ends are part of the superseding commit, so a late report finds no open operation. An attachment that was being
-//! connected or disconnected gets an error status.
+//! The ends are part of the superseding commit, so a late report finds no open operation. What they held is released by
+//! [`super::release`].
 
 use super::verb_of;
 use super::volume::deletion;
 use crate::control::{Control, Interrupt};
-use crate::model::{Attachment, AttachmentStatus, Operation, OperationId, Snapshot, Timestamp, Volume};
+use crate::model::{Operation, OperationId, Timestamp, Volume};
 use crate::store::catalog::{Changes, Stored};
 
 impl Control {
@@ -52,50 +52,4 @@ impl Control {
         let deletion = deletion(operation, &copy, &self.options.deadlines, Timestamp::now());
         Ok(deletion.map(|deletion| (copy, deletion)))
     }
-}
-
-/// Adds the changes of attachments whose operations were superseded.
-pub fn release_attachments(
-    changes: &mut Changes,
-    attachments: &[Stored<Attachment>],
-    superseded: &[Operation],
-) {
-    for attachment in attachments {
-        let Some(operation) = named_by(superseded, attachment.operation) else {
-            continue;
-        };
-        let mut left = attachment.record.clone();
-        left.operation = None;
-        left.updated_at = Some(Timestamp::now());
-        left.status = match verb_of(operation) {
-            Ok(verb) => verb.superseded_attachment(),
-            Err(_) => AttachmentStatus::ErrorAttaching,
-        };
-        changes.update(attachment, &left);
-    }
-}
-
-/// Adds the changes of snapshots whose volume's operation was superseded: one that the volume was being reverted to is
-/// complete, one that was being deleted with its volume may be incomplete.
-pub fn release_snapshots(changes: &mut Changes, snapshots: &[Stored<Snapshot>], superseded: &[Operation]) {
-    for snapshot in snapshots {
-        let Some(operation) = named_by(superseded, snapshot.operation) else {
-            continue;
-        };
-        let Some(status) = verb_of(operation)
-            .ok()
-            .and_then(|verb| verb.superseded_snapshot())
-        else {
-            continue;
-        };
-        let mut left = snapshot.record.clone();
-        left.operation = None;
-        left.updated_at = Some(Timestamp::now());
-        left.status = status;
-        changes.update(snapshot, &left);
-    }
-}
-
-fn named_by(superseded: &[Operation], name: Option<OperationId>) -> Option<&Operation> {
-    superseded.iter().find(|operation| Some(operation.id) == name)
 }

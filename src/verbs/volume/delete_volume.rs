@@ -27,7 +27,7 @@ use crate::model::{SnapshotId, StorageName};
 use crate::verbs::followers::Followers;
 use crate::verbs::prelude::*;
 use crate::verbs::record_changes::remove_volume;
-use crate::verbs::supersede::release_attachments;
+use crate::verbs::release::release_attachments;
 use crate::verbs::{ReadSnapshots, next_stage, verb_of};
 
 /// Delete a volume.

@@ -6,7 +6,7 @@ use crate::model::transitions::{check_reset, follow_attachments};
 use crate::model::{AttachStatus, MigrationStatus, OperationId};
 use crate::store::catalog::Stored;
 use crate::verbs::prelude::*;
-use crate::verbs::supersede::{release_attachments, release_snapshots};
+use crate::verbs::release::{release_attachments, release_snapshots};
 
 /// Sets the given statuses, and ends the open operation.
 pub(super) async fn reset(
