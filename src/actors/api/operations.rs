@@ -176,23 +176,22 @@ impl ApiActor {
             self.cancel_command(operation).await;
             return;
         };
-        let pause = match refused {
-            CallError::Unreachable(_) => {
+        let (pause, tries) = match refused {
+            CallError::Unreachable(_) | CallError::Overloaded(_) => {
                 debug!(operation = %operation.id, %refused, "a command was refused by the endpoint");
-                self.pause(tries)
-            }
-            // The endpoint works, and has room again soon: longer pauses would leave it idle while thousands wait.
-            CallError::Overloaded(_) => {
-                debug!(operation = %operation.id, %refused, "a command was refused by the endpoint");
-                self.pause(0)
+                match refused {
+                    // The endpoint works, and has room again soon: longer pauses would leave it idle while thousands wait.
+                    CallError::Overloaded(_) => (self.pause(0), tries),
+                    _ => (self.pause(tries), tries + 1),
+                }
             }
             _ => {
                 error!(operation = %operation.id, %refused, "a command cannot be sent");
-                self.options.retry_max
+                (self.options.retry_max, tries + 1)
             }
         };
         if self.timers.get(operation.id).is_some() {
-            self.set_timer(operation, Instant::now() + pause, tries + 1);
+            self.set_timer(operation, Instant::now() + pause, tries);
         }
     }
 

@@ -97,7 +97,7 @@ impl Rule<'_> {
             }
             Self::Filter(at, filter) if filter.reads_only_reports() => match verdict {
                 // Again, for its words.
-                Verdict::DroppedBy(by) if usize::from(by) == *at => filter.passes(pool, ask, why),
+                Verdict::DroppedBy(by) if usize::try_from(by) == Ok(*at) => filter.passes(pool, ask, why),
                 _ => true,
             },
             Self::Filter(_, filter) => filter.passes(pool, ask, why),

@@ -207,7 +207,7 @@ impl Pools {
     }
 
     /// The known pools among which one is chosen, ordered by name; whether they may be used now, and what those of the filters that read only
-    /// reports say of them.
+    /// reports say of them. It is remembered by class, so all calls must be with the filters of one chain.
     pub fn candidates(
         &mut self,
         look: &Look<'_>,

@@ -17,7 +17,7 @@ pub enum Verdict {
     /// All let it pass.
     Passes,
     /// This one of the chain is the first that does not.
-    DroppedBy(u8),
+    DroppedBy(u32),
 }
 
 impl Verdict {
@@ -28,8 +28,9 @@ impl Verdict {
             by_report.is_some_and(|passes| !passes(pool, class, &mut Why::unasked()))
         };
         let first = filters.iter().position(refuses);
-        let first = first.and_then(|at| u8::try_from(at).ok());
-        first.map_or(Self::Passes, Self::DroppedBy)
+        // So many filters fit into no configuration.
+        let place = |at| Self::DroppedBy(u32::try_from(at).unwrap_or(u32::MAX));
+        first.map_or(Self::Passes, place)
     }
 }
 
