@@ -11,10 +11,12 @@ use pumice::actors::registry::control_nodes::{ControlNodeOptions, JoinError, Mon
 use pumice::model::control_node::ControlNodeState;
 use pumice::model::{AttachmentStatus, ErrorKind, NodeIncarnation, VolumeStatus};
 use pumice::store::catalog::Catalog;
+use pumice::store::memory::MemoryStore;
 use pumice::verbs::attachment::CreateAttachment;
 use pumice::verbs::volume::{DeleteVolume, InitializeConnection};
 use uuid::Uuid;
 
+use crate::behind::Behind;
 use crate::conflicts::{Trouble, Troubled};
 use crate::support::{Reaction, World, connector, create, quick};
 
@@ -51,7 +53,12 @@ struct Node {
 impl Node {
     /// Beside the neighbours of a world, with its store.
     async fn start(beside: &World, name: &str) -> Self {
-        let (catalog, nodes) = joined(&beside.catalog, name, 1).await;
+        let joined = joined(&beside.catalog, name, 1).await;
+        Self::start_as(beside, name, joined)
+    }
+
+    /// As one that has joined through a catalog of its own.
+    fn start_as(beside: &World, name: &str, (catalog, nodes): (Catalog, ControlNodes)) -> Self {
         let world = World {
             api: beside.router.server(name),
             catalog,
@@ -111,6 +118,38 @@ async fn a_client_that_waits_at_one_node_gets_its_answer_when_the_report_comes_t
         let attachment = at.world.call(attach(volume.id.0)).await.unwrap();
         assert_eq!(attachment.status, AttachmentStatus::Attaching);
         assert!(attachment.connection_info.is_some());
+    }
+    world.until_quiet().await;
+}
+
+#[actix::test]
+async fn an_answer_shows_the_end_of_an_operation_that_another_node_has_ended_before_the_view_does() {
+    let memory = Arc::new(MemoryStore::default());
+    let world = World::on(memory.clone(), quick()).await;
+    let catalog = Catalog::open(Arc::new(Behind::of(memory))).await.unwrap();
+    let joined = join(&catalog, &run_of("a", 1), 1, PATIENT).await.unwrap();
+    let a = Node::start_as(&world, "a", joined);
+    let b = Node::start(&world, "b").await.watch(PATIENT);
+    // Reports are cast to both nodes, in turns.
+    for _ in 0..4 {
+        let volume = b.world.volume(1).await;
+        a.world.catalog.wait_current().await.unwrap();
+        let attachment = a.world.call(attach(volume.id.0)).await.unwrap();
+        assert_eq!(attachment.status, AttachmentStatus::Attaching);
+        assert!(attachment.connection_info.is_some());
+        // A request that waits for an operation of the other node decides by what that has changed.
+        let volume = b.world.volume(1).await;
+        a.world.catalog.wait_current().await.unwrap();
+        world.will("initialize_connection", [Reaction::Lose]);
+        let (first, second) = tokio::join!(
+            b.world.call(attach(volume.id.0)),
+            a.world.call(attach(volume.id.0))
+        );
+        let refused: Vec<_> = [first.err(), second.err()].into_iter().flatten().collect();
+        assert!(
+            matches!(&refused[..], [error] if error.kind == ErrorKind::BadRequest),
+            "{refused:?}"
+        );
     }
     world.until_quiet().await;
 }

@@ -5,6 +5,7 @@
 
 mod attach;
 mod backend_runs;
+mod behind;
 mod bounds;
 mod cancel;
 mod change;

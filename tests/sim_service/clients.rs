@@ -308,6 +308,10 @@ impl Client {
         let Reply::Done(made) = self.call(&id.to_string(), request).await else {
             return;
         };
+        if made.connection_info.is_none() {
+            let wrong = format!("{} was answered without its connection", made.id);
+            self.facts().faults.push(wrong);
+        }
         let attachment = Resource {
             statuses: ["attaching", "attached"].into(),
             ..Resource::existing("attachment", Some(id.0), made.id)

@@ -85,17 +85,25 @@ impl ApiActor {
         tokio::task::spawn_local(async move { here.fanout_to_others(&context, ended).await });
     }
 
-    /// Serves [`OperationEnded`].
-    #[expect(clippy::unused_async, reason = "the actor's methods have one shape")]
+    /// Serves [`OperationEnded`]. The waiters read what the operation has changed, and the message may be faster than the view of the
+    /// store, so they are woken when that shows the end.
     pub(super) async fn operation_ended(
         self: Rc<Self>,
         _context: Context,
         ended: OperationEnded,
     ) -> Result<()> {
-        let answer = ended
-            .answer
-            .map(|info| info.map_or(Answer::Done, Answer::Connected));
         self.timers.cancel(ended.operation);
+        let is_shown = self.catalog.operation(ended.operation).await?.is_none();
+        let answer = match is_shown {
+            true => Ok(()),
+            false => self
+                .catalog
+                .wait_current()
+                .await
+                .map_err(|error| error.for_client()),
+        }
+        .and(ended.answer)
+        .map(|info| info.map_or(Answer::Done, Answer::Connected));
         self.waiters.wake(ended.operation, &answer);
         Ok(())
     }
