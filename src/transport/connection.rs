@@ -75,8 +75,8 @@ async fn read<R: AsyncRead + Unpin>(router: &Router, peer: &Arc<Peer>, mut reade
         }
         taken += 1;
         add(&peer.traffic.frames_in, 1);
-        add(&peer.traffic.bytes_in, frame.header.len() + frame.payload.len());
-        match dispatch(router, peer, &frame, now) {
+        add(&peer.traffic.bytes_in, frame.size());
+        match dispatch(router, peer, frame, now) {
             Ok(None) => {}
             Ok(Some(reason)) => return format!("the peer said goodbye: {reason}"),
             Err(error) => return error.to_string(),
@@ -88,15 +88,15 @@ async fn read<R: AsyncRead + Unpin>(router: &Router, peer: &Arc<Peer>, mut reade
 fn dispatch(
     router: &Router,
     peer: &Arc<Peer>,
-    frame: &Frame,
+    frame: Frame,
     now: Instant,
 ) -> Result<Option<String>, FrameError> {
     match frame.kind {
-        Kind::Cast => deliver(router, peer, Pattern::Cast, frame, now)?,
-        Kind::Call => deliver(router, peer, Pattern::Call, frame, now)?,
+        Kind::Cast => deliver(router, peer, Pattern::Cast, &frame, now)?,
+        Kind::Call => deliver(router, peer, Pattern::Call, &frame, now)?,
         Kind::Reply => {
             let header: ReplyHeader = frame.decode_header()?;
-            peer.answered(header.id, Answer::Reply(header.status, frame.payload.clone()));
+            peer.answered(header.id, Answer::Reply(header.status, frame.into_payload()));
         }
         Kind::Accepted => peer.answered(frame.decode_header::<Numbered>()?.id, Answer::Accepted),
         Kind::Cancel => {
@@ -112,7 +112,7 @@ fn dispatch(
             peer.traffic.rtt_micros.store(rtt, Ordering::Relaxed);
         }
         Kind::Announce => {
-            if let Err(refuse) = router.announced(peer, handshake::announcement(frame)?) {
+            if let Err(refuse) = router.announced(peer, handshake::announcement(&frame)?) {
                 peer.dismiss(&refuse.text);
             }
         }
@@ -151,7 +151,7 @@ fn deliver(
             Ok(()) => {
                 header.context = rights.believed(header.context, &peer.them.node);
                 header.context.sender = Some(Arc::clone(&peer.run));
-                let delivered = endpoint.deliver_bytes(header, pattern, &frame.payload, arrival, peer);
+                let delivered = endpoint.deliver_bytes(header, pattern, frame.payload(), arrival, peer);
                 delivered.inspect_err(|error| {
                     if let CallError::Refused(error) = error
                         && error.kind == ErrorKind::Forbidden

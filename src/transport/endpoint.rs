@@ -23,9 +23,13 @@ use crate::model::{Context, Error};
 /// The registered entry of one local actor. Cheap to clone; the actor lives until [`Endpoint::shutdown`].
 #[derive(Clone)]
 pub struct Endpoint {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     stats: Arc<ActorStats>,
     versions: (u16, u16),
-    handlers: Arc<HashMap<&'static str, Box<dyn MessageHandler>>>,
+    handlers: HashMap<&'static str, Box<dyn MessageHandler>>,
     supervisor: Arc<dyn Supervise>,
 }
 
@@ -34,52 +38,59 @@ impl Endpoint {
         supervisor: Arc<Supervisor<A>>,
         handlers: HashMap<&'static str, Box<dyn MessageHandler>>,
     ) -> Self {
-        Self {
+        let inner = Inner {
             stats: Arc::clone(supervisor.stats()),
             versions: crate::raised::topic(A::Topic::NAME, A::Topic::VERSIONS),
-            handlers: Arc::new(handlers),
+            handlers,
             supervisor,
+        };
+        Self {
+            inner: Arc::new(inner),
         }
     }
 
     /// Its address.
     pub fn address(&self) -> &Address {
-        self.stats.address()
+        self.inner.stats.address()
     }
 
     /// The versions of its topic that it supports.
     pub fn versions(&self) -> (u16, u16) {
-        self.versions
+        self.inner.versions
     }
 
     /// The state of its actor.
     pub fn state(&self) -> State {
-        self.stats.state()
+        self.inner.stats.state()
     }
 
     /// Messages waiting or in work.
     pub fn depth(&self) -> usize {
-        self.stats.depth()
+        self.inner.stats.depth()
     }
 
     /// A report of its work. Never waits for the actor.
     pub fn report(&self, node: &str) -> ActorReport {
-        self.stats.report(node)
+        self.inner.stats.report(node)
     }
 
     /// Refuses further messages, waits at most `within` until all accepted ones are handled, and ends the actor. True
     /// if no message was lost.
     pub async fn shutdown(&self, within: Duration) -> bool {
         let until = Instant::now() + within;
-        if self.stats.state() != State::Failed {
-            self.stats.set_state(State::Stopped);
+        if self.inner.stats.state() != State::Failed {
+            self.inner.stats.set_state(State::Stopped);
         }
         let drained = self.drained(until).await;
-        self.supervisor.stop();
+        self.inner.supervisor.stop();
         // Tasks are dropped by their arbiter a moment later. This has a separate grace period, since `within`
         // may have passed.
         let grace = Instant::now() + END_GRACE;
-        let gone = self.stats.wait_until(grace, |stats| !stats.is_living()).await;
+        let gone = self
+            .inner
+            .stats
+            .wait_until(grace, |stats| !stats.is_living())
+            .await;
         if !gone {
             tracing::warn!(actor = %self.address(), "the actor did not end in time");
         }
@@ -88,12 +99,15 @@ impl Endpoint {
 
     /// Waits until the mailbox is empty and nothing is in work; false if `until` passed before.
     pub(super) async fn drained(&self, until: Instant) -> bool {
-        self.stats.wait_until(until, |stats| stats.depth() == 0).await
+        self.inner
+            .stats
+            .wait_until(until, |stats| stats.depth() == 0)
+            .await
     }
 
     pub(super) fn remember_undelivered_in(&self, undelivered: &Arc<RecentUndelivered>) {
         // If it is registered twice, the first registration is kept.
-        let _ = self.stats.undelivered.set(Arc::clone(undelivered));
+        let _ = self.inner.stats.undelivered.set(Arc::clone(undelivered));
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -109,6 +123,7 @@ impl Endpoint {
         reply: Option<ReplyTo<M::Reply>>,
     ) -> Result<(), CallError> {
         let handler = self
+            .inner
             .handlers
             .get(M::NAME)
             .and_then(|handler| handler.as_any().downcast_ref::<TypedHandler<M>>());
@@ -134,7 +149,7 @@ impl Endpoint {
         arrival: Arrival,
         sender: &Arc<Peer>,
     ) -> Result<(), CallError> {
-        match self.handlers.get(header.message) {
+        match self.inner.handlers.get(header.message) {
             Some(handler) if handler.pattern() == pattern => {
                 handler.enter_bytes(self, header, payload, arrival, sender)
             }
@@ -149,7 +164,7 @@ impl Endpoint {
     fn unknown(&self, needs: u16) -> CallError {
         CallError::UnsupportedVersion {
             to: self.address().clone(),
-            speaks: self.versions.1,
+            speaks: self.inner.versions.1,
             needs,
         }
     }
@@ -232,7 +247,7 @@ impl<M: Message> TypedHandler<M> {
             return Err(unreachable());
         }
         let ticket = Ticket::take(
-            &endpoint.stats,
+            &endpoint.inner.stats,
             &self.stats,
             M::NAME,
             &context.request_id,

@@ -108,19 +108,40 @@ pub enum FrameError {
 pub struct Frame {
     /// Its kind.
     pub kind: Kind,
-    /// The bytes of its header.
-    pub header: Bytes,
-    /// The bytes of its payload.
-    pub payload: Bytes,
+    /// The header, and the payload after it.
+    bytes: Bytes,
+    header_len: usize,
 }
 
 impl Frame {
+    /// The bytes of its header.
+    pub fn header(&self) -> &[u8] {
+        &self.bytes[..self.header_len]
+    }
+
+    /// The bytes of its payload.
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[self.header_len..]
+    }
+
+    /// Its payload, for one who keeps it.
+    pub fn into_payload(self) -> Bytes {
+        let mut bytes = self.bytes;
+        bytes.advance(self.header_len);
+        bytes
+    }
+
+    /// How many bytes its header and its payload are.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Decodes its header, to the type of its kind, which may borrow from the frame.
     ///
     /// # Errors
     /// `BadHeader`: the other side uses another protocol.
     pub fn decode_header<'f, H: serde::Deserialize<'f>>(&'f self) -> Result<H, FrameError> {
-        codec::decode(&self.header).map_err(|error| FrameError::BadHeader(self.kind, error))
+        codec::decode(self.header()).map_err(|error| FrameError::BadHeader(self.kind, error))
     }
 }
 
@@ -216,12 +237,20 @@ struct Bounded<'b> {
 }
 
 impl Write for Bounded<'_> {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    // Each integer and each length of a header is written by one call: that of the trait would loop for each.
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.written = self.written.saturating_add(bytes.len());
         if self.written <= self.most {
             self.bytes.extend_from_slice(bytes);
         }
-        Ok(bytes.len())
+        Ok(())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -263,11 +292,10 @@ pub fn parse(buffer: &mut BytesMut, limit: usize) -> Result<Result<Frame, usize>
     if header_len > frame.len() {
         return Err(FrameError::TooShort(len));
     }
-    let header = frame.split_to(header_len);
     Ok(Ok(Frame {
         kind,
-        header,
-        payload: frame,
+        bytes: frame,
+        header_len,
     }))
 }
 
@@ -420,7 +448,7 @@ mod tests {
         #[test]
         fn any_bytes_are_frames_or_refused_and_never_more_than_they_are(bytes: Vec<u8>, limit in 0_usize..200) {
             if let Ok(frames) = parse_all(&bytes, limit) {
-                let taken: usize = frames.iter().map(|f| PREFIX + FIXED + f.header.len() + f.payload.len()).sum();
+                let taken: usize = frames.iter().map(|f| PREFIX + FIXED + f.size()).sum();
                 prop_assert!(taken <= bytes.len());
             }
         }
@@ -452,7 +480,7 @@ mod tests {
             for (frame, (kind, header, payload)) in frames.iter().zip(&sent) {
                 prop_assert_eq!(frame.kind, Kind::ALL[*kind]);
                 prop_assert_eq!(frame.decode_header::<u64>().unwrap(), *header);
-                prop_assert_eq!(&codec::decode::<Vec<u8>>(&frame.payload).unwrap(), payload);
+                prop_assert_eq!(&codec::decode::<Vec<u8>>(frame.payload()).unwrap(), payload);
             }
         }
 

@@ -17,7 +17,7 @@ pub fn feed(bytes: &[u8], payload: impl Fn(&[u8])) {
     let mut buffer = BytesMut::from(bytes);
     while let Ok(Ok(frame)) = frame::parse(&mut buffer, LIMIT) {
         decode_header(&frame);
-        payload(&frame.payload);
+        payload(frame.payload());
     }
     payload(bytes);
     // The result does not matter.

@@ -277,7 +277,7 @@ pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
 /// `BadHeader` if it does not decode.
 pub fn announcement(frame: &Frame) -> Result<Announcement, FrameError> {
     // It is in the payload, since it may be larger than a header.
-    super::codec::decode(&frame.payload).map_err(|error| FrameError::BadHeader(frame.kind, error))
+    super::codec::decode(frame.payload()).map_err(|error| FrameError::BadHeader(frame.kind, error))
 }
 
 async fn timed<T>(

@@ -299,7 +299,8 @@ impl Peer {
         message: &M,
         remaining_ms: Option<u64>,
     ) -> Result<Awaited, CallError> {
-        if let Some((_, speaks)) = self.announced().versions(&to.topic)
+        let versions = self.announced.read().versions(&to.topic);
+        if let Some((_, speaks)) = versions
             && speaks < M::SINCE
         {
             return Err(CallError::UnsupportedVersion {

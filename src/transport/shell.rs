@@ -38,7 +38,6 @@ pub(super) struct Tasks {
 impl Tasks {
     /// Begins a task at once, and spawns what is left of it: most handlers need no task. Its `Err` is a panic's text.
     pub(super) fn begin(self: &Rc<Self>, task: impl Future<Output = Result<(), String>> + 'static) {
-        let living = self.stats.born();
         let mut task = Box::pin(task);
         // It is polled again by the task, which wakes it from then on.
         match task
@@ -49,7 +48,6 @@ impl Tasks {
             Poll::Ready(Err(text)) => (self.on_panic)(text),
             Poll::Pending => self.spawn(task),
         }
-        drop(living);
     }
 
     /// Runs a task; its `Err` is a panic's text.
