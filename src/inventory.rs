@@ -44,6 +44,7 @@ pub fn every_message(visitor: &mut impl Visitor) {
     visitor.message::<api::RunOnce>();
     visitor.message::<api::KeepAnswer>();
     visitor.message::<api::OperationEnded>();
+    visitor.message::<api::TakeOperation>();
 
     visitor.message::<logins::LoginAttempted>();
 

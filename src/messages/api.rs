@@ -5,6 +5,7 @@ mod manage;
 mod operation_ended;
 mod reports;
 mod run_once;
+mod take_operation;
 
 use std::collections::BTreeMap;
 
@@ -16,10 +17,11 @@ pub use manage::*;
 pub use operation_ended::*;
 pub use reports::*;
 pub use run_once::*;
+pub use take_operation::*;
 
 topic!(
     /// The Api actor.
-    ApiTopic = "api", versions 1..=8
+    ApiTopic = "api", versions 1..=9
 );
 
 /// A change of metadata.

@@ -101,6 +101,7 @@ fn rows() -> Vec<Row> {
         control::<api::RunOnce>(),
         control::<api::KeepAnswer>(),
         control::<api::OperationEnded>(),
+        control::<api::TakeOperation>(),
         control::<logins::LoginAttempted>(),
         control::<quota::CheckQuota>(),
         control::<quota::UpdateQuotaSet>(),

@@ -20,7 +20,7 @@ fn store_error(error: CommitError) -> StoreError {
 #[actix::test]
 async fn a_transaction_whose_reply_is_lost_is_made_once_and_answered() {
     let cluster = Cluster::start(1);
-    let proxy = Proxy::to(cluster.port(0)).await;
+    let proxy = Proxy::to(([127, 0, 0, 1], cluster.port(0)).into()).await;
     let mut options = options(&cluster, "a");
     options.endpoints = vec![proxy.endpoint.clone(), cluster.endpoint(0)];
     let store = try_open(options).await.unwrap();
@@ -190,7 +190,7 @@ async fn a_slow_disk_of_etcd_makes_commits_slow_and_merges_them_and_reads_stay_f
 #[actix::test]
 async fn a_view_that_is_behind_a_compaction_is_loaded_anew() {
     let cluster = Cluster::start(1);
-    let proxy = Proxy::to(cluster.port(0)).await;
+    let proxy = Proxy::to(([127, 0, 0, 1], cluster.port(0)).into()).await;
     let mut behind = options(&cluster, "a");
     behind.endpoints = vec![proxy.endpoint.clone()];
     let behind = try_open(behind).await.unwrap();
@@ -226,7 +226,7 @@ async fn a_view_that_is_behind_a_compaction_is_loaded_anew() {
 #[actix::test]
 async fn deletions_of_the_revision_of_a_compaction_are_not_missed() {
     let cluster = Cluster::start(1);
-    let proxy = Proxy::to(cluster.port(0)).await;
+    let proxy = Proxy::to(([127, 0, 0, 1], cluster.port(0)).into()).await;
     let mut behind = options(&cluster, "a");
     behind.endpoints = vec![proxy.endpoint.clone()];
     let behind = try_open(behind).await.unwrap();

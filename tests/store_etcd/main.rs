@@ -17,6 +17,7 @@ mod child;
 mod client;
 mod cluster_tasks;
 mod control_nodes;
+mod cut_link;
 mod faults;
 mod nodes;
 mod proxy;

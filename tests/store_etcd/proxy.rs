@@ -1,5 +1,6 @@
 //! A TCP proxy between a node and a member, which loses replies or cuts connections.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -27,8 +28,8 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    /// Passes everything to this port of the loopback.
-    pub async fn to(port: u16) -> Self {
+    /// Passes everything to this server.
+    pub async fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let mode = Arc::new(AtomicU8::new(PASS));
@@ -42,7 +43,7 @@ impl Proxy {
                 let (mode, cut) = (Arc::clone(&of_task), Arc::clone(&cut_of_task));
                 tokio::spawn(async move {
                     tokio::select! {
-                        () = connect(client, port, mode) => {}
+                        () = connect(client, server, mode) => {}
                         () = cut.notified() => {}
                     }
                 });
@@ -74,8 +75,8 @@ impl Proxy {
     }
 }
 
-async fn connect(client: TcpStream, port: u16, mode: Arc<AtomicU8>) {
-    let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
+async fn connect(client: TcpStream, server: SocketAddr, mode: Arc<AtomicU8>) {
+    let Ok(server) = TcpStream::connect(server).await else {
         return;
     };
     let (mut from_client, mut to_client) = client.into_split();

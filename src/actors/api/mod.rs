@@ -26,6 +26,7 @@ mod cancel_operation;
 mod compare_storage;
 mod copy_progress;
 mod forget_messages;
+mod hand_over;
 mod lanes;
 mod list_backend_volumes;
 mod list_manageable;
@@ -49,7 +50,7 @@ use crate::messages::Message;
 use crate::messages::api::{
     ApiTopic, BackendStarted, CancelOperation, CompareStorage, ConfirmOrphans, CopyProgress, KeepAnswer,
     ListBackendVolumes, ListBackendVolumesPage, ListManageableSnapshots, ListManageableVolumes,
-    OperationEnded, Progress, Report, RunOnce,
+    OperationEnded, Progress, Report, RunOnce, TakeOperation,
 };
 use crate::model::{Context, Error};
 use crate::transport::serve::EndpointBuilder;
@@ -162,4 +163,5 @@ serves! {
     RunOnce => run_once,
     KeepAnswer => keep_answer,
     OperationEnded => operation_ended,
+    TakeOperation => take_operation,
 }

@@ -8,6 +8,9 @@
 //!                             └──────────┴── (its report was received: done)
 //! ```
 //!
+//! An operation whose backend is unreachable from here for a second is handed over to a control node that reaches it, if there is one
+//! (`hand_over`).
+//!
 //! The journal in the store is authoritative: each processing reads the operation again, since the scheduler writes its
 //! choice there. Memory has only a time per operation. A backend that reports a start receives its commands again at once.
 
@@ -155,6 +158,9 @@ impl ApiActor {
         if !self.nodes.may_send_commands() {
             debug!(operation = %operation.id, "not sent: others may have taken this node's operations over");
             self.set_timer(operation, Instant::now() + self.pause(tries), tries);
+            return;
+        }
+        if self.hand_over(operation, tries).await {
             return;
         }
         let header = CommandHeader {

@@ -50,7 +50,7 @@ impl ApiActor {
     }
 
     /// False if another node was faster, or the operation has ended.
-    async fn take_over(&self, operation: &Stored<Operation>) -> Result<bool> {
+    pub(super) async fn take_over(&self, operation: &Stored<Operation>) -> Result<bool> {
         let taken = Operation {
             owner: self.nodes.own().cloned(),
             ..operation.record.clone()
