@@ -26,7 +26,10 @@ pub(super) async fn migrate(config: &Config, from: Named, to: Named) -> Result<S
     let folder = exports::folder(data_dir);
     let (file, was, to) = match (from, to) {
         (Named::Sled, Named::Etcd) => {
-            let (file, was) = leave(Arc::new(open_sled(config)?), &folder).await?;
+            let alone: Arc<dyn Store> = Arc::new(open_sled(config)?);
+            let catalog = Catalog::open(Arc::clone(&alone)).await?;
+            catalog.raise_versions_of_one().await?;
+            let (file, was) = leave(alone, &folder).await?;
             let store = EtcdStore::open_to_restore(command_options(config), Arc::new(IndexRows)).await?;
             let store = Arc::new(store);
             export::restore(&file, store.as_ref()).await?;

@@ -80,6 +80,27 @@ impl Catalog {
         Ok(Ok(versions))
     }
 
+    /// Raises the versions in a store that one node has used alone since control nodes shared it: that node wrote records as new as it could.
+    /// Before it is shared again.
+    pub async fn raise_versions_of_one(&self) -> Result<(), StoreError> {
+        let Some(was) = self.record::<RecordVersions>(&versions_key()).await? else {
+            return Ok(());
+        };
+        let mut raised = was.record.clone();
+        for (kind, version) in versions_read() {
+            let known = raised.0.entry(kind).or_default();
+            *known = version.max(*known);
+        }
+        if raised == was.record {
+            return Ok(());
+        }
+        let mut changes = self.change();
+        changes.unchanged(&versions_key(), was.revision);
+        changes.put(versions_key(), &raised);
+        changes.commit().await.map_err(CommitError::unexpected)?;
+        Ok(())
+    }
+
     /// Writes the versions from now on that all control nodes read, and raises them in the store if all read newer ones.
     pub async fn follow_versions(&self) -> Result<(), StoreError> {
         let Some(was) = self.record::<RecordVersions>(&versions_key()).await? else {
@@ -190,6 +211,24 @@ mod tests {
         let raised = read_by_all(&[&new, &new], &was);
         assert_eq!(raised, BTreeMap::from([(1, 2), (4, 3), (9, 1)]));
         assert_eq!(read_by_all(&[&new, &old], &raised), raised);
+    }
+
+    #[actix::test]
+    async fn a_store_that_one_node_has_used_alone_has_records_as_new_as_that_wrote_them() {
+        let store = std::sync::Arc::new(crate::store::memory::MemoryStore::default());
+        let catalog = Catalog::open(store).await.unwrap();
+        catalog.raise_versions_of_one().await.unwrap();
+        let versions = async || catalog.record::<RecordVersions>(&versions_key()).await.unwrap();
+        assert_eq!(versions().await, None, "it was never shared");
+        // A kind that this program does not know stays as it is.
+        let of_others = RecordVersions(BTreeMap::from([(1, 0), (200, 7)]));
+        let mut changes = catalog.change();
+        changes.put(versions_key(), &of_others);
+        changes.commit().await.unwrap();
+        catalog.raise_versions_of_one().await.unwrap();
+        let mut expected = versions_read();
+        expected.insert(200, 7);
+        assert_eq!(versions().await.unwrap().record.0, expected);
     }
 
     #[test]
