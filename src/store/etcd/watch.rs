@@ -63,7 +63,7 @@ async fn watch(node: &Node, at: usize) -> Ended {
     let create = WatchCreateRequest {
         key,
         range_end,
-        // From the last applied revision, which is skipped, not from the next: etcd before 3.4.34 and 3.5.16 leaves deletions out of a watch
+        // From the last applied revision, which is skipped, not from the next: etcd before 3.4.36 and 3.5.18 leaves deletions out of a watch
         // that begins at the very revision of a compaction. From an earlier one it refuses, and the view is loaded anew.
         start_revision: signed(node.view.revision()),
         fragment: true,
