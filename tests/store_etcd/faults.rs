@@ -222,7 +222,7 @@ async fn a_view_that_is_behind_a_compaction_is_loaded_anew() {
     .await;
 }
 
-/// etcd before 3.4.34 and 3.5.16 leaves deletions out of a watch that begins at the very revision of a compaction.
+/// etcd before 3.4.36 and 3.5.18 leaves deletions out of a watch that begins at the very revision of a compaction.
 #[actix::test]
 async fn deletions_of_the_revision_of_a_compaction_are_not_missed() {
     let cluster = Cluster::start(1);
