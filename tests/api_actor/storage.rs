@@ -5,9 +5,10 @@ use pumice::messages::api::{
     CompareStorage, ConfirmOrphans, FailureKind, ListBackendVolumes, ListBackendVolumesPage,
 };
 use pumice::model::user_message::Detail;
-use pumice::model::{SnapshotId, SnapshotStatus, StorageName, VolumeId, VolumeStatus};
+use pumice::model::{ErrorKind, SnapshotId, SnapshotStatus, StorageName, VolumeId, VolumeStatus};
+use pumice::verbs::volume::DeleteVolume;
 
-use crate::support::{Reaction, World, admin, create, quick};
+use crate::support::{Reaction, World, admin, create, pool, quick};
 
 fn page(after: Option<StorageName>, found: Vec<StorageName>, complete: bool) -> CompareStorage {
     CompareStorage {
@@ -73,6 +74,54 @@ async fn what_is_being_worked_on_or_an_error_already_is_left_alone() {
         .unwrap();
     assert!(difference.missing.is_empty() && difference.orphans.is_empty());
     world.until(creating.id, VolumeStatus::Creating).await;
+}
+
+#[actix::test]
+async fn what_another_backend_has_a_record_of_is_no_orphan_and_its_disk_is_refused() {
+    let world = World::new().await;
+    world.start_backend("h2@fake");
+    world.announce("h2@fake").await;
+    let own = world.volume(1).await;
+    world.script.lock().pools = [pool("h2@fake#p")].into();
+    let volume = world.volume(1).await;
+    let other = StorageName::Volume(volume.id);
+    let snapshot = StorageName::Snapshot(world.snapshot(volume.id).await.id);
+    let stray = StorageName::Volume(VolumeId::new());
+    let compare = async |found: &[StorageName]| {
+        let mut found = found.to_vec();
+        found.sort();
+        world.call_as(&admin(), page(None, found, true)).await
+    };
+    let is_refused = async |found: &[StorageName]| {
+        let refused = compare(found).await.unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Conflict);
+        assert!(refused.client.contains("h2@fake"), "{refused}");
+    };
+    is_refused(&[other, snapshot]).await;
+    is_refused(&[other, stray]).await;
+    world.until(own.id, VolumeStatus::Available).await;
+    let difference = compare(&[StorageName::Volume(own.id), other, snapshot, stray])
+        .await
+        .unwrap();
+    assert_eq!(difference.orphans, [stray]);
+    let question = ConfirmOrphans {
+        backend: "h1@fake".parse().unwrap(),
+        names: vec![other, snapshot, stray],
+    };
+    assert_eq!(world.call_as(&admin(), question).await.unwrap(), [stray]);
+    // Where nothing has to be, a name of another backend may be what a create has left that went on there; many are its disk.
+    world.script.lock().pools = [pool("h1@fake#p")].into();
+    let delete = DeleteVolume {
+        volume_id: own.id.to_string(),
+        cascade: false,
+        force: false,
+    };
+    world.call(delete).await.unwrap();
+    world.until_gone(own.id).await;
+    let left = compare(&[other, snapshot, stray]).await.unwrap();
+    assert_eq!(left.orphans, [stray]);
+    let third = StorageName::Snapshot(world.snapshot(volume.id).await.id);
+    is_refused(&[other, snapshot, third]).await;
 }
 
 #[actix::test]

@@ -24,6 +24,7 @@ mod proxy;
 mod register;
 mod rolling_upgrade;
 mod service;
+mod swapped_disks;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,27 +1,35 @@
 //! Compare the contents of a backend's storage with the catalog: orphans are detected, and a volume without storage is not
 //! shown as available.
 //!
+//! What a record names on another backend is no orphan, whatever storage it is found on: the disk of another node may have been put into this
+//! one. A storage that has such names and none of its own is refused, before anything is marked.
+//!
 //! A missing volume becomes `error`, with a user message that says why. The comparison runs before the backend executes any
 //! command, so the storage does not change meanwhile; a resource with an open operation is left to that operation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use tracing::{error, warn};
 use uuid::Uuid;
 
 use super::ApiActor;
+use crate::actors::registry::VOLUME_BINARY;
 use crate::control::{Interrupt, retry_on_conflict};
 use crate::messages::api::{CompareStorage, ConfirmOrphans, StorageDifference};
 use crate::model::transitions::claims_storage;
 use crate::model::user_message::{Action, Detail, UserMessage};
 use crate::model::{
-    BackendName, Context, ProjectId, Result, SnapshotId, SnapshotStatus, StorageName, Timestamp, Volume,
-    VolumeId, VolumeStatus,
+    BackendName, Context, Error, ProjectId, Result, SnapshotId, SnapshotStatus, StorageName, Timestamp,
+    Volume, VolumeId, VolumeStatus,
 };
 use crate::store::catalog::Stored;
 use crate::verbs::UserMessageDraft;
 use crate::verbs::record_changes::new_message;
+
+/// A backend that must have nothing may have fewer names of others than this: what a create that was killed here, and went on elsewhere,
+/// has left.
+const MANY: usize = 3;
 
 impl ApiActor {
     /// Serves [`CompareStorage`]. Reads the records of the page's names, and those whose names are in the page's range: the work
@@ -38,10 +46,21 @@ impl ApiActor {
             context: &context,
             message: &page,
         };
+        let (backend, found) = (&page.message.backend, &page.message.found);
+        let Unrecorded { orphans, of_others } = self.unrecorded(backend, found).await?;
+        if let Some((name, other)) = of_others.first_key_value()
+            && orphans.len() + of_others.len() == page.found.len()
+            && (of_others.len() >= MANY || self.misses_a_volume(&page).await?)
+        {
+            return Err(Error::conflict(format!(
+                "The storage has volumes of {other}, such as {name}, and none of {backend}: is it that of another backend?"
+            )));
+        }
         let mut missing = self.mark_missing_volumes(&page).await?;
         missing.extend(self.mark_missing_snapshots(&page).await?);
-        let (backend, found) = (&page.message.backend, &page.message.found);
-        let orphans = self.orphans(backend, found).await?;
+        for (name, other) in &of_others {
+            error!(%backend, %name, %other, "on the storage, and recorded on that of another backend: left alone");
+        }
         for name in &missing {
             error!(%backend, %name, "not on its storage: marked as an error");
         }
@@ -51,6 +70,16 @@ impl ApiActor {
         Ok(StorageDifference { orphans, missing })
     }
 
+    /// Whether a volume that must be on the backend's storage is not on the page, of the first that are looked at.
+    async fn misses_a_volume(&self, page: &Page<'_>) -> Result<bool> {
+        let (backend, size) = (&page.message.backend, self.options.page_size);
+        let read = self.catalog.backend_volumes(backend, None, size).await?;
+        let is_missed = |volume: &Stored<Volume>| {
+            page.misses(StorageName::Volume(volume.storage_id())) && claims_storage(volume)
+        };
+        Ok(read.records.iter().any(is_missed))
+    }
+
     /// Serves [`ConfirmOrphans`].
     pub(super) async fn confirm_orphans(
         self: Rc<Self>,
@@ -58,17 +87,34 @@ impl ApiActor {
         request: ConfirmOrphans,
     ) -> Result<Vec<StorageName>> {
         self.catalog.wait_current().await?;
-        self.orphans(&request.backend, &request.names).await
+        Ok(self.unrecorded(&request.backend, &request.names).await?.orphans)
     }
 
     /// The names without a record on this backend. Each name is looked up: the rows of a list may change while it is read.
-    async fn orphans(&self, backend: &BackendName, names: &[StorageName]) -> Result<Vec<StorageName>> {
+    async fn unrecorded(&self, backend: &BackendName, names: &[StorageName]) -> Result<Unrecorded> {
         let known = self.catalog.names_on_backend(backend, names).await?;
         let names: BTreeSet<StorageName> = names.iter().copied().collect();
-        Ok(names
+        let mut orphans: Vec<StorageName> = names
             .into_iter()
             .filter(|name| !known.contains_key(name))
-            .collect())
+            .collect();
+        let mut of_others = BTreeMap::new();
+        if orphans.is_empty() {
+            return Ok(Unrecorded { orphans, of_others });
+        }
+        for service in self.catalog.services().await? {
+            let other = service.host.parse::<BackendName>();
+            let Some(other) = other
+                .ok()
+                .filter(|other| service.binary == VOLUME_BINARY && other != backend)
+            else {
+                continue;
+            };
+            let there = self.catalog.names_on_backend(&other, &orphans).await?;
+            of_others.extend(there.into_keys().map(|name| (name, other.clone())));
+        }
+        orphans.retain(|name| !of_others.contains_key(name));
+        Ok(Unrecorded { orphans, of_others })
     }
 
     async fn mark_missing_volumes(&self, page: &Page<'_>) -> Result<Vec<StorageName>> {
@@ -171,6 +217,14 @@ impl ApiActor {
         changes.commit().await?;
         Ok(true)
     }
+}
+
+/// Names on a storage without a record on its backend.
+struct Unrecorded {
+    /// In the order of their names.
+    orphans: Vec<StorageName>,
+    /// Those with a record on another backend.
+    of_others: BTreeMap<StorageName, BackendName>,
 }
 
 /// A page of names, and the request that it came with.

@@ -1,8 +1,8 @@
 //! At the start of a process, the storage is compared with the catalog, before any command runs.
 //!
 //! Orphans are reported (and deleted only if the configuration says so); missing volumes are marked by the Api actor. A
-//! storage that has none of many volumes is more likely the wrong one, or not mounted: then nothing is marked, and the
-//! backend stays down until its storage is present.
+//! storage that has none of many volumes is more likely the wrong one, or not mounted, and one that has those of another backend is its
+//! disk: then nothing is marked or deleted, and the backend stays down until its storage is present.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::backend::LockSet;
 use crate::backend::workers::Maintenance;
 use crate::drivers::{DriverError, VolumeDriver, Work};
 use crate::messages::api::{CompareStorage, ConfirmOrphans, StorageDifference};
-use crate::model::{Context, StorageName, VolumeId};
+use crate::model::{Context, ErrorKind, StorageName, VolumeId};
 use crate::transport::CallError;
 
 /// With fewer expected volumes than this, an empty storage is accepted.
@@ -49,7 +49,7 @@ pub(super) async fn compare(manager: &VolumeManager, context: &Context) -> Resul
              (expect_storage = false lets the backend start anyway)"
         ));
     }
-    if let Some(difference) = ask(manager, context, &found).await {
+    if let Some(difference) = ask(manager, context, &found).await? {
         if !difference.orphans.is_empty() {
             tracing::warn!(
                 backend = %state.backend,
@@ -71,7 +71,14 @@ pub(super) async fn compare(manager: &VolumeManager, context: &Context) -> Resul
 }
 
 /// Sends the request until it is answered; `None` if the control node is too old to support it.
-async fn ask(manager: &VolumeManager, context: &Context, found: &[StorageName]) -> Option<StorageDifference> {
+///
+/// # Errors
+/// Why the Api actor rejects the storage.
+async fn ask(
+    manager: &VolumeManager,
+    context: &Context,
+    found: &[StorageName],
+) -> Result<Option<StorageDifference>, String> {
     let mut difference = StorageDifference::default();
     let size = usize::try_from(manager.state.options.page_size).map_or(1, |size| size.max(1));
     let mut pages: Vec<&[StorageName]> = found.chunks(size).collect();
@@ -95,14 +102,15 @@ async fn ask(manager: &VolumeManager, context: &Context, found: &[StorageName]) 
                 difference.missing.extend(answer.missing);
                 index += 1;
             }
-            Err(CallError::UnsupportedVersion { .. }) => return None,
+            Err(CallError::UnsupportedVersion { .. }) => return Ok(None),
+            Err(CallError::Refused(error)) if error.kind == ErrorKind::Conflict => return Err(error.client),
             Err(error) => {
                 tracing::info!(backend = %manager.state.backend, %error, "waiting for a control node");
                 backoff.pause().await;
             }
         }
     }
-    Some(difference)
+    Ok(Some(difference))
 }
 
 /// Checks again, right before the deletion, that this name has no record: a deletion cannot be reverted.

@@ -95,6 +95,33 @@ async fn a_storage_with_none_of_many_volumes_is_taken_for_the_wrong_one() {
 }
 
 #[actix::test]
+async fn the_disk_of_another_backend_is_refused_and_nothing_on_it_is_deleted() {
+    let options = Options {
+        retry: (Duration::from_millis(20), Duration::from_millis(20)),
+        delete_orphans: true,
+        ..Options::default()
+    };
+    let driver = FakeDriver::default();
+    let (work, stray) = (work(), spec(1));
+    let of_another = VolumeSpec {
+        id: of_another_backend(),
+        ..spec(1)
+    };
+    driver.create(&work, &stray).unwrap();
+    driver.create(&work, &of_another).unwrap();
+    let world = world_with(driver.clone(), options, Vec::new());
+    let state = world.state.clone();
+    until("the backend is down", || {
+        matches!(&*state.readiness.borrow(), Readiness::Down(reason) if reason.contains("volumes of h2@fake"))
+    })
+    .await;
+    assert!(driver.exists(stray.id) && driver.exists(of_another.id));
+    // The right disk is put in.
+    driver.delete(&work, &of_another).unwrap();
+    until("the backend is up", || *state.readiness.borrow() == Readiness::Up).await;
+}
+
+#[actix::test]
 async fn volumes_that_were_being_made_or_deleted_do_not_make_an_empty_storage_the_wrong_one() {
     let with = |status| BackendVolume {
         status,

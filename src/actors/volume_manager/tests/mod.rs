@@ -93,6 +93,9 @@ impl Serve<CompareStorage> for StubApi {
         _context: Context,
         page: CompareStorage,
     ) -> Result<StorageDifference, Error> {
+        if page.found.contains(&StorageName::Volume(of_another_backend())) {
+            return Err(Error::conflict("The storage has volumes of h2@fake."));
+        }
         let known = |name: &StorageName| {
             self.has
                 .iter()
@@ -109,6 +112,11 @@ impl Serve<BackendStarted> for StubApi {
     async fn serve(self: Rc<Self>, _context: Context, _message: BackendStarted) -> Result<(), Error> {
         Ok(())
     }
+}
+
+/// A volume that the stub has a record of on another backend.
+fn of_another_backend() -> VolumeId {
+    VolumeId(uuid::Uuid::from_u128(2))
 }
 
 /// The stub's endpoint, and what it records.
