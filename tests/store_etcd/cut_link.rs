@@ -5,6 +5,7 @@
     reason = "the program under test is killed, not waited for"
 )]
 
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
@@ -53,9 +54,8 @@ fn a_control_node_that_is_cut_off_from_a_volume_node_hands_its_operations_to_one
         })?;
     }
 
-    link.cut();
-    let is_connected = || -> Result<bool> {
-        let seen = Client::connect(at)?
+    let is_connected = |to: SocketAddr| -> Result<bool> {
+        let seen = Client::connect(to)?
             .send_raw("GET", "/inspect/actors", "")?
             .json()?;
         let peers = seen["peers"].as_array().context("no peers")?;
@@ -63,8 +63,12 @@ fn a_control_node_that_is_cut_off_from_a_volume_node_hands_its_operations_to_one
             .iter()
             .any(|peer| peer["node"] == "v1/volume" && peer["state"] == "connected"))
     };
+    wait("the connection to the other", LIMIT, || {
+        is_connected(other).unwrap_or_default()
+    })?;
+    link.cut();
     wait("the end of the connection", LIMIT, || {
-        is_connected().is_ok_and(|is_connected| !is_connected)
+        is_connected(at).is_ok_and(|is_connected| !is_connected)
     })?;
     let [attached, grown, deleted] = &made[..] else {
         anyhow::bail!("three volumes were made");

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -53,8 +53,9 @@ fn files(folder: &Path) -> Result<BTreeSet<String>> {
 /// Makes volumes until both nodes have one.
 fn fill(at: SocketAddr) -> Result<Vec<String>> {
     let (mut made, mut hosts) = (Vec::new(), BTreeSet::new());
+    let begun = Instant::now();
     while hosts.len() < 2 {
-        ensure!(made.len() < 20, "all volumes are on {hosts:?}");
+        ensure!(begun.elapsed() < LIMIT, "all volumes are on {hosts:?}");
         let id = create(at, "one")?;
         wait("a volume", LIMIT, || is_available(at, &id))?;
         hosts.insert(volume(at, &id)?["os-vol-host-attr:host"].to_string());

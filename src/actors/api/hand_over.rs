@@ -10,6 +10,7 @@ use super::ApiActor;
 use crate::messages::api::{ApiTopic, TakeOperation};
 use crate::messages::volume::VolumeTopic;
 use crate::model::{Context, Operation, Result};
+use crate::store::catalog::Stored;
 use crate::verbs::command::context_of;
 
 /// How long others may take to answer.
@@ -54,10 +55,18 @@ impl ApiActor {
         context: Context,
         message: TakeOperation,
     ) -> Result<bool> {
-        let Some(operation) = self.catalog.operation(message.operation).await? else {
-            return Ok(false);
+        let is_given = |operation: &Stored<Operation>| {
+            operation.owner.is_some() && operation.owner.as_ref() == context.sender.as_deref()
         };
-        let is_given = operation.owner.is_some() && operation.owner.as_ref() == context.sender.as_deref();
-        Ok(is_given && self.reaches_backend_of(&operation) && self.take_over(&operation).await?)
+        let mut found = self.catalog.operation(message.operation).await?.filter(is_given);
+        if found.is_none() {
+            // The sender has committed it, which may not be shown here yet.
+            self.catalog.wait_current().await?;
+            found = self.catalog.operation(message.operation).await?.filter(is_given);
+        }
+        match found {
+            Some(operation) if self.reaches_backend_of(&operation) => self.take_over(&operation).await,
+            _ => Ok(false),
+        }
     }
 }
