@@ -9,14 +9,13 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::child::{Child, PROGRAM};
+use super::child::Child;
 use super::client::Client;
 use super::cluster::Cluster;
 use super::control_nodes::{Node, authority, is_available, wait};
@@ -46,14 +45,7 @@ pub fn volume_node(root: &std::path::Path, nodes: &[Node]) -> Result<Child> {
     let rest = "roles = [\"volume\"]\n[backend.file]\ndriver = \"file\"\ntarget = \"fake\"\nmax_over_subscription_ratio = \"1000000.0\"";
     let node =
         Node::new(root, "v1", &joined, rest)?.certified(root, &["--role", "volume", "--backend", "file"])?;
-    let data = node.path("data");
-    let words = ["--data-dir", data.to_str().context("a path")?];
-    Child::serve(
-        Command::new(PROGRAM),
-        &node.path("pumice.toml"),
-        &words,
-        &node.path("log"),
-    )
+    node.serve_volumes()
 }
 
 /// A webhook: the events that it accepted, in the order in which it did.

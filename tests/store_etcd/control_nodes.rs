@@ -75,6 +75,14 @@ impl Node {
         self.serve_as(Command::new(PROGRAM))
     }
 
+    /// A node without an API, until the result is dropped.
+    pub fn serve_volumes(&self) -> Result<Child> {
+        let data = self.path("data");
+        let words = ["--data-dir", data.to_str().context("a path")?];
+        let config = self.path("pumice.toml");
+        Child::serve(Command::new(PROGRAM), &config, &words, &self.path("log"))
+    }
+
     /// As this program.
     pub fn serve_as(&mut self, program: Command) -> Result<SocketAddr> {
         let config = self.path("pumice.toml");
@@ -159,14 +167,7 @@ fn three_control_nodes_serve_every_request_and_what_one_leaves_is_taken_over() -
     let volumes = "roles = [\"volume\"]\n[backend.file]\ndriver = \"file\"\ntarget = \"fake\"\nmax_over_subscription_ratio = \"1000000.0\"";
     let backend = Node::new(root.path(), "v1", &joined, volumes)?
         .certified(root.path(), &["--role", "volume", "--backend", "file"])?;
-    let data = backend.path("data");
-    let words = ["--data-dir", data.to_str().context("a path")?];
-    let _backend = Child::serve(
-        Command::new(PROGRAM),
-        &backend.path("pumice.toml"),
-        &words,
-        &backend.path("log"),
-    )?;
+    let _backend = backend.serve_volumes()?;
     let mut at = Vec::new();
     for node in &mut nodes {
         at.push(node.serve()?);

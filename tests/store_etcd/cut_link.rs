@@ -1,17 +1,10 @@
 //! Two control nodes and a volume node that only one of them reaches: what is asked of the other is done all the same.
 
-#![expect(
-    clippy::disallowed_types,
-    reason = "the program under test is killed, not waited for"
-)]
-
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::child::{Child, PROGRAM};
 use super::client::Client;
 use super::cluster::Cluster;
 use super::control_nodes::{Node, authority, is_available, volume, wait};
@@ -36,13 +29,7 @@ fn a_control_node_that_is_cut_off_from_a_volume_node_hands_its_operations_to_one
     let volumes = "roles = [\"volume\"]\n[backend.file]\ndriver = \"file\"\ntarget = \"fake\"";
     let backend = Node::new(root.path(), "v1", &[to_first, second.transport], volumes)?
         .certified(root.path(), &["--role", "volume", "--backend", "file"])?;
-    let data = backend.path("data");
-    let _backend = Child::serve(
-        Command::new(PROGRAM),
-        &backend.path("pumice.toml"),
-        &["--data-dir", data.to_str().context("a path")?],
-        &backend.path("log"),
-    )?;
+    let _backend = backend.serve_volumes()?;
     let (at, other) = (first.serve()?, second.serve()?);
     let mut made = Vec::new();
     for name in ["attached", "grown", "deleted"] {

@@ -33,7 +33,10 @@ const MANY: usize = 3;
 
 impl ApiActor {
     /// Serves [`CompareStorage`]. Reads the records of the page's names, and those whose names are in the page's range: the work
-    /// depends on the size of the page only.
+    /// depends on the size of the page only. Names without a record here are sought on each other backend, too.
+    ///
+    /// # Errors
+    /// 409 if the storage is that of another backend: nothing is marked.
     pub(super) async fn compare_storage(
         self: Rc<Self>,
         context: Context,

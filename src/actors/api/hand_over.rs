@@ -25,8 +25,11 @@ impl ApiActor {
         };
         // A backend that restarts is back sooner than others have answered.
         let may_be_back = operation.pool.is_some() && tries == 0;
+        if may_be_back || self.reaches_backend_of(operation) {
+            return false;
+        }
         let here = self.router.server::<ApiTopic>(&own.node);
-        if may_be_back || self.reaches_backend_of(operation) || !here.can_send::<TakeOperation>() {
+        if !here.can_send::<TakeOperation>() {
             return false;
         }
         let question = TakeOperation {

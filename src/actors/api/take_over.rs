@@ -93,17 +93,14 @@ impl ApiActor {
         ended: OperationEnded,
     ) -> Result<()> {
         self.timers.cancel(ended.operation);
-        let is_shown = self.catalog.operation(ended.operation).await?.is_none();
-        let answer = match is_shown {
-            true => Ok(()),
-            false => self
-                .catalog
-                .wait_current()
-                .await
-                .map_err(|error| error.for_client()),
-        }
-        .and(ended.answer)
-        .map(|info| info.map_or(Answer::Done, Answer::Connected));
+        let shown = match self.catalog.operation(ended.operation).await {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) | Err(_) => self.catalog.wait_current().await,
+        };
+        let answer = shown
+            .map_err(|error| error.for_client())
+            .and(ended.answer)
+            .map(|info| info.map_or(Answer::Done, Answer::Connected));
         self.waiters.wake(ended.operation, &answer);
         Ok(())
     }

@@ -28,7 +28,7 @@ pub(super) async fn migrate(config: &Config, from: Named, to: Named) -> Result<S
         (Named::Sled, Named::Etcd) => {
             let alone: Arc<dyn Store> = Arc::new(open_sled(config)?);
             let catalog = Catalog::open(Arc::clone(&alone)).await?;
-            catalog.raise_versions_of_one().await?;
+            catalog.raise_versions_to_own().await?;
             let (file, was) = leave(alone, &folder).await?;
             let store = EtcdStore::open_to_restore(command_options(config), Arc::new(IndexRows)).await?;
             let store = Arc::new(store);

@@ -80,9 +80,12 @@ impl Catalog {
         Ok(Ok(versions))
     }
 
-    /// Raises the versions in a store that one node has used alone since control nodes shared it: that node wrote records as new as it could.
-    /// Before it is shared again.
-    pub async fn raise_versions_of_one(&self) -> Result<(), StoreError> {
+    /// Raises the versions in the store to those that this program reads. For a store that one node has used alone since control nodes shared
+    /// it, before it is shared again: that node wrote records as new as it could.
+    ///
+    /// # Errors
+    /// The store's. A store that was never shared is left as it is.
+    pub async fn raise_versions_to_own(&self) -> Result<(), StoreError> {
         let Some(was) = self.record::<RecordVersions>(&versions_key()).await? else {
             return Ok(());
         };
@@ -217,7 +220,7 @@ mod tests {
     async fn a_store_that_one_node_has_used_alone_has_records_as_new_as_that_wrote_them() {
         let store = std::sync::Arc::new(crate::store::memory::MemoryStore::default());
         let catalog = Catalog::open(store).await.unwrap();
-        catalog.raise_versions_of_one().await.unwrap();
+        catalog.raise_versions_to_own().await.unwrap();
         let versions = async || catalog.record::<RecordVersions>(&versions_key()).await.unwrap();
         assert_eq!(versions().await, None, "it was never shared");
         // A kind that this program does not know stays as it is.
@@ -225,7 +228,7 @@ mod tests {
         let mut changes = catalog.change();
         changes.put(versions_key(), &of_others);
         changes.commit().await.unwrap();
-        catalog.raise_versions_of_one().await.unwrap();
+        catalog.raise_versions_to_own().await.unwrap();
         let mut expected = versions_read();
         expected.insert(200, 7);
         assert_eq!(versions().await.unwrap().record.0, expected);
