@@ -199,7 +199,10 @@ fn three_control_nodes_serve_every_request_and_what_one_leaves_is_taken_over() -
     };
     for address in &at {
         wait("everything to be up", TAKEN_OVER, || {
-            shown(*address).is_ok_and(|(code, _)| code == Some(0))
+            // The volume node is up once any of them is connected to it, and its version is what this one knows of it.
+            shown(*address).is_ok_and(|(code, cluster)| {
+                code == Some(0) && cluster["volume_nodes"][0]["version"].is_string()
+            })
         })?;
         let (_, cluster) = shown(*address)?;
         let nodes = cluster["control_nodes"].as_array().context("no control nodes")?;
